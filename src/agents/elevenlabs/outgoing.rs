@@ -1,0 +1,200 @@
+//! What we say in an ElevenLabs conversation, one JSON object each.
+//!
+//! Pure: text out. The server ends a conversation over a message that it cannot validate.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::agents::Brief;
+
+/// Names of variables that the vendor keeps for itself.
+const RESERVED_PREFIX: &str = "system__";
+
+/// The first message to the server. Only what the brief sets is overridden: each override needs a
+/// permission in the agent's settings, and one without it ends the conversation.
+pub(super) fn initiation(brief: &Brief) -> String {
+    let agent = AgentOverride {
+        prompt: brief
+            .prompt
+            .as_deref()
+            .map(|prompt| PromptOverride { prompt }),
+        first_message: brief.first_message.as_deref(),
+        language: brief.language.as_deref(),
+    };
+    let tts = brief
+        .voice_id
+        .as_deref()
+        .map(|voice_id| TtsOverride { voice_id });
+    let has_agent =
+        agent.prompt.is_some() || agent.first_message.is_some() || agent.language.is_some();
+    let overrides = Overrides {
+        agent: has_agent.then_some(agent),
+        tts,
+    };
+    let has_overrides = overrides.agent.is_some() || overrides.tts.is_some();
+    to_json(&Initiation {
+        kind: "conversation_initiation_client_data",
+        conversation_config_override: has_overrides.then_some(overrides),
+        dynamic_variables: brief
+            .variables
+            .iter()
+            .filter(|(name, _)| !name.starts_with(RESERVED_PREFIX))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct Initiation<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_config_override: Option<Overrides<'a>>,
+    dynamic_variables: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Overrides<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<AgentOverride<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tts: Option<TtsOverride<'a>>,
+}
+
+#[derive(Serialize)]
+struct AgentOverride<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<PromptOverride<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct PromptOverride<'a> {
+    prompt: &'a str,
+}
+
+#[derive(Serialize)]
+struct TtsOverride<'a> {
+    voice_id: &'a str,
+}
+
+/// A piece of what the callee says. Base64 needs no escaping and is copied; anything else is escaped.
+pub(super) fn user_audio(payload: &str) -> String {
+    const OPEN: &str = r#"{"user_audio_chunk":"#;
+    let mut message = String::with_capacity(OPEN.len() + payload.len() + 3);
+    message.push_str(OPEN);
+    let is_plain = payload
+        .bytes()
+        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if is_plain {
+        message.push('"');
+        message.push_str(payload);
+        message.push('"');
+    } else {
+        message.push_str(&Value::from(payload).to_string());
+    }
+    message.push('}');
+    message
+}
+
+/// The answer to a ping.
+pub(super) fn pong(event_id: &Value) -> String {
+    format!(r#"{{"type":"pong","event_id":{event_id}}}"#)
+}
+
+/// Tells that the callee pressed a key. The protocol has no key event, so it is told in words, as a
+/// turn of the callee: somebody who presses a key expects something to happen.
+pub(super) fn key_pressed(key: char) -> String {
+    to_json(&serde_json::json!({
+        "type": "user_message",
+        "text": format!("(The caller pressed the key {key} on the phone.)"),
+    }))
+}
+
+/// Answers a tool call that nobody here can carry out. Without an answer the agent would wait.
+pub(super) fn tool_refusal(tool_call_id: &str, tool_name: &str) -> String {
+    to_json(&serde_json::json!({
+        "type": "client_tool_result",
+        "tool_call_id": tool_call_id,
+        "result": format!("the tool {tool_name:?} is not available during a phone call"),
+        "is_error": true,
+    }))
+}
+
+fn to_json(message: &impl Serialize) -> String {
+    serde_json::to_string(message).expect("texts and maps by text always serialize")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    // proves F-43
+    #[test]
+    fn only_what_is_set_is_overridden() {
+        let mut brief = Brief {
+            variables: BTreeMap::from([
+                ("contact_id".to_owned(), "con_1".to_owned()),
+                ("system__time".to_owned(), "never".to_owned()),
+            ]),
+            ..Brief::default()
+        };
+        assert_eq!(
+            value(&initiation(&brief)),
+            json!({
+                "type": "conversation_initiation_client_data",
+                "dynamic_variables": {"contact_id": "con_1"},
+            })
+        );
+        brief.prompt = Some("Be \"kind\".".to_owned());
+        brief.first_message = Some("Hi Ann".to_owned());
+        brief.language = Some("en".to_owned());
+        brief.voice_id = Some("voice_1".to_owned());
+        assert_eq!(
+            value(&initiation(&brief)),
+            json!({
+                "type": "conversation_initiation_client_data",
+                "conversation_config_override": {
+                    "agent": {
+                        "prompt": {"prompt": "Be \"kind\"."},
+                        "first_message": "Hi Ann",
+                        "language": "en",
+                    },
+                    "tts": {"voice_id": "voice_1"},
+                },
+                "dynamic_variables": {"contact_id": "con_1"},
+            })
+        );
+    }
+
+    // proves F-30
+    #[test]
+    fn what_goes_to_the_server_is_exact() {
+        assert_eq!(user_audio("//8="), r#"{"user_audio_chunk":"//8="}"#);
+        assert_eq!(
+            value(&user_audio("\"}")),
+            json!({"user_audio_chunk": "\"}"})
+        );
+        assert_eq!(
+            value(&tool_refusal("tc_1", "lookup")),
+            json!({
+                "type": "client_tool_result",
+                "tool_call_id": "tc_1",
+                "result": "the tool \"lookup\" is not available during a phone call",
+                "is_error": true,
+            })
+        );
+        assert_eq!(value(&key_pressed('5'))["type"], "user_message");
+    }
+}

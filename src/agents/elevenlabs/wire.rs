@@ -1,0 +1,331 @@
+//! What the server of an ElevenLabs conversation says, one JSON object each.
+//!
+//! Pure: text in. <https://elevenlabs.io/docs/agents-platform/api-reference/agents-platform/websocket>
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What the server says, as far as it matters for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ServerMessage {
+    Metadata(Metadata),
+    Audio {
+        payload: String,
+        event_id: u64,
+    },
+    Interruption {
+        event_id: u64,
+    },
+    AgentResponse {
+        text: String,
+        event_id: u64,
+    },
+    Correction {
+        text: String,
+        event_id: u64,
+    },
+    UserTranscript {
+        text: String,
+        is_final: bool,
+    },
+    /// The id is told back as it came.
+    Ping {
+        event_id: Value,
+    },
+    ToolCall {
+        tool_call_id: String,
+        tool_name: String,
+    },
+    /// The agent hangs up; the server closes next.
+    EndCall,
+    Error(ErrorEvent),
+    Queue {
+        status: String,
+    },
+    /// Something that does not matter for a call, or is not known here.
+    Other,
+}
+
+/// The server's first message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Metadata {
+    pub conversation_id: String,
+    pub agent_output_audio_format: String,
+    pub user_input_audio_format: String,
+}
+
+/// An error that the server tells, usually before it closes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorEvent {
+    pub error_type: Option<String>,
+    pub message: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// A message that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("a message cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("a message of type {kind} has no content")]
+    Empty { kind: String },
+}
+
+/// Reads a message.
+pub(super) fn parse(text: &str) -> Result<ServerMessage, WireError> {
+    let envelope: Envelope<'_> = serde_json::from_str(text)?;
+    let kind = envelope.kind.clone().into_owned();
+    envelope.into_message().ok_or(WireError::Empty { kind })
+}
+
+/// All messages in one, so that one pass reads any of them.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Cow<'a, str>,
+    conversation_initiation_metadata_event: Option<Metadata>,
+    audio_event: Option<AudioEvent>,
+    interruption_event: Option<EventId>,
+    agent_response_event: Option<AgentResponseEvent>,
+    agent_response_correction_event: Option<CorrectionEvent>,
+    user_transcription_event: Option<TranscriptEvent>,
+    tentative_user_transcription_event: Option<TranscriptEvent>,
+    ping_event: Option<PingEvent>,
+    client_tool_call: Option<ToolCall>,
+    agent_tool_response: Option<ToolResponse>,
+    error_event: Option<ErrorEvent>,
+    queue_status_event: Option<QueueStatus>,
+}
+
+#[derive(Deserialize)]
+struct AudioEvent {
+    audio_base_64: String,
+    #[serde(default)]
+    event_id: Number,
+}
+
+#[derive(Deserialize)]
+struct EventId {
+    #[serde(default)]
+    event_id: Number,
+}
+
+#[derive(Deserialize)]
+struct AgentResponseEvent {
+    agent_response: String,
+    #[serde(default)]
+    event_id: Number,
+}
+
+#[derive(Deserialize)]
+struct CorrectionEvent {
+    corrected_agent_response: String,
+    #[serde(default)]
+    event_id: Number,
+}
+
+#[derive(Deserialize)]
+struct TranscriptEvent {
+    user_transcript: String,
+}
+
+#[derive(Deserialize)]
+struct PingEvent {
+    event_id: Value,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    tool_call_id: String,
+    #[serde(default)]
+    tool_name: String,
+}
+
+#[derive(Deserialize)]
+struct ToolResponse {
+    #[serde(default)]
+    tool_name: String,
+    #[serde(default)]
+    is_error: bool,
+}
+
+#[derive(Deserialize)]
+struct QueueStatus {
+    #[serde(default)]
+    status: String,
+}
+
+/// A number, also where it is written as a text or with a point.
+#[derive(Default, Deserialize)]
+#[serde(from = "Value")]
+struct Number(u64);
+
+impl From<Value> for Number {
+    fn from(value: Value) -> Self {
+        let number = match &value {
+            Value::Number(number) => number
+                .as_u64()
+                .or_else(|| number.as_f64().map(|number| number as u64)),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        Self(number.unwrap_or(0))
+    }
+}
+
+impl Envelope<'_> {
+    /// The message of the envelope's type; none when its content is missing.
+    fn into_message(self) -> Option<ServerMessage> {
+        let message = match self.kind.as_ref() {
+            "conversation_initiation_metadata" => {
+                ServerMessage::Metadata(self.conversation_initiation_metadata_event?)
+            }
+            "audio" => self.audio_event?.into(),
+            "interruption" => ServerMessage::Interruption {
+                event_id: self.interruption_event?.event_id.0,
+            },
+            "agent_response" => self.agent_response_event?.into(),
+            "agent_response_correction" => self.agent_response_correction_event?.into(),
+            "user_transcript" => ServerMessage::UserTranscript {
+                text: self.user_transcription_event?.user_transcript,
+                is_final: true,
+            },
+            "tentative_user_transcript" => ServerMessage::UserTranscript {
+                text: self.tentative_user_transcription_event?.user_transcript,
+                is_final: false,
+            },
+            "ping" => ServerMessage::Ping {
+                event_id: self.ping_event?.event_id,
+            },
+            "client_tool_call" => self.client_tool_call?.into(),
+            "agent_tool_response" => self.agent_tool_response?.into(),
+            "error" => ServerMessage::Error(self.error_event?),
+            "queue_status" => ServerMessage::Queue {
+                status: self.queue_status_event?.status,
+            },
+            _ => ServerMessage::Other,
+        };
+        Some(message)
+    }
+}
+
+impl From<AudioEvent> for ServerMessage {
+    fn from(event: AudioEvent) -> Self {
+        Self::Audio {
+            payload: event.audio_base_64,
+            event_id: event.event_id.0,
+        }
+    }
+}
+
+impl From<AgentResponseEvent> for ServerMessage {
+    fn from(event: AgentResponseEvent) -> Self {
+        Self::AgentResponse {
+            text: event.agent_response,
+            event_id: event.event_id.0,
+        }
+    }
+}
+
+impl From<CorrectionEvent> for ServerMessage {
+    fn from(event: CorrectionEvent) -> Self {
+        Self::Correction {
+            text: event.corrected_agent_response,
+            event_id: event.event_id.0,
+        }
+    }
+}
+
+impl From<ToolCall> for ServerMessage {
+    fn from(call: ToolCall) -> Self {
+        Self::ToolCall {
+            tool_call_id: call.tool_call_id,
+            tool_name: call.tool_name,
+        }
+    }
+}
+
+impl From<ToolResponse> for ServerMessage {
+    /// Of the agent's own tools only the one that hangs up matters for a call.
+    fn from(response: ToolResponse) -> Self {
+        if response.tool_name == "end_call" && !response.is_error {
+            Self::EndCall
+        } else {
+            Self::Other
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::elevenlabs::outgoing::pong;
+
+    #[test]
+    fn the_messages_of_a_call_are_read() {
+        let metadata = r#"{"type":"conversation_initiation_metadata",
+            "conversation_initiation_metadata_event":{"conversation_id":"conv_1",
+            "agent_output_audio_format":"ulaw_8000","user_input_audio_format":"pcm_16000"}}"#;
+        assert_eq!(
+            parse(metadata).unwrap(),
+            ServerMessage::Metadata(Metadata {
+                conversation_id: "conv_1".to_owned(),
+                agent_output_audio_format: "ulaw_8000".to_owned(),
+                user_input_audio_format: "pcm_16000".to_owned(),
+            })
+        );
+        let audio = r#"{"type":"audio","audio_event":{"audio_base_64":"\/\/8=","event_id":"3",
+            "is_final":false,"alignment":{"chars":["H"],"char_start_times_ms":[0]}}}"#;
+        assert_eq!(
+            parse(audio).unwrap(),
+            ServerMessage::Audio {
+                payload: "//8=".to_owned(),
+                event_id: 3
+            }
+        );
+        let correction = r#"{"type":"agent_response_correction","agent_response_correction_event":
+            {"original_agent_response":"Long text","corrected_agent_response":"Long","event_id":4}}"#;
+        assert_eq!(
+            parse(correction).unwrap(),
+            ServerMessage::Correction {
+                text: "Long".to_owned(),
+                event_id: 4
+            }
+        );
+        let tentative = r#"{"type":"tentative_user_transcript",
+            "tentative_user_transcription_event":{"user_transcript":"hel","event_id":3}}"#;
+        assert_eq!(
+            parse(tentative).unwrap(),
+            ServerMessage::UserTranscript {
+                text: "hel".to_owned(),
+                is_final: false
+            }
+        );
+        let end = r#"{"type":"agent_tool_response","agent_tool_response":{"tool_name":"end_call",
+            "tool_call_id":"tc_3","tool_type":"system","is_error":false,"event_id":6}}"#;
+        assert_eq!(parse(end).unwrap(), ServerMessage::EndCall);
+        assert_eq!(
+            parse(r#"{"type":"vad_score","vad_score_event":{"vad_score":0.3}}"#).unwrap(),
+            ServerMessage::Other
+        );
+        assert!(parse(r#"{"type":"audio"}"#).is_err());
+        assert!(parse("audio").is_err());
+    }
+
+    #[test]
+    fn a_ping_is_answered_with_its_own_id_even_if_it_is_0() {
+        for id in ["0", "7", r#""a""#] {
+            let text =
+                format!(r#"{{"type":"ping","ping_event":{{"event_id":{id},"ping_ms":null}}}}"#);
+            let ServerMessage::Ping { event_id } = parse(&text).unwrap() else {
+                panic!("not a ping");
+            };
+            let pong = pong(&event_id);
+            assert_eq!(pong, format!(r#"{{"type":"pong","event_id":{id}}}"#));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Voice agents: how a session with one is opened, and what is exchanged.
+//!
+//! Knows no carrier and no campaign. Vendor words stay in the vendor's file.
+
+pub mod elevenlabs;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::domain::ids::ConversationId;
+
+/// A cause that is kept for the log only.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What an agent is told before a call. Texts are complete: no placeholders are left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Brief {
+    /// Which agent; none takes the one of the configuration.
+    pub agent_id: Option<String>,
+    /// What it is to do; none keeps the agent's own.
+    pub prompt: Option<String>,
+    /// What it says first; none keeps the agent's own.
+    pub first_message: Option<String>,
+    /// The language to speak; none keeps the agent's own.
+    pub language: Option<String>,
+    /// The voice to speak with; none keeps the agent's own.
+    pub voice_id: Option<String>,
+    /// Values by name: `campaign_id`, `contact_id`, `attempt_id`, `call_sid`, `name`, `phone` and
+    /// every column of the list.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Why no session could be opened, or why one was lost, sorted by what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Our request or the agent's settings are wrong; the same call again fails again. The text
+    /// tells an operator what to change.
+    #[error("the agent refused the call: {0}")]
+    Refused(String),
+
+    /// The vendor has no room: quota or concurrency.
+    #[error("the agent has no capacity: {0}")]
+    Busy(String),
+
+    /// The vendor does not answer, or its service failed.
+    #[error("the agent could not be reached: {0}")]
+    Unavailable(#[source] BoxError),
+}
+
+/// What comes from an agent during a session, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentEvent {
+    /// The agent is ready. Always first.
+    Ready {
+        /// The vendor's name for the conversation.
+        conversation: ConversationId,
+    },
+    /// Speech to play: mu-law 8 kHz as base64. `turn` never falls.
+    Audio {
+        /// Which of the agent's turns it belongs to.
+        turn: u64,
+        /// Any length, often far more than 20 ms, faster than real time.
+        payload: String,
+    },
+    /// The callee spoke over the agent: audio of this turn and the ones before is void.
+    Interrupted {
+        /// The last void turn.
+        turn: u64,
+    },
+    /// What the agent says in a turn, as intended.
+    AgentSaid {
+        /// Which turn.
+        turn: u64,
+        /// The whole text of the turn.
+        text: String,
+    },
+    /// What the agent really said in a turn that was cut short.
+    AgentCorrected {
+        /// Which turn.
+        turn: u64,
+        /// The text that replaces the earlier one.
+        text: String,
+    },
+    /// What the callee said.
+    CalleeSaid {
+        /// The text so far or in whole.
+        text: String,
+        /// Whether the text may still change.
+        is_final: bool,
+    },
+    /// The session is over; nothing follows.
+    Ended(AgentEnd),
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentEnd {
+    /// The agent ended the conversation: its last words are still to be heard.
+    Finished,
+    /// We closed the session.
+    Closed,
+    /// It broke; in words for an operator.
+    Failed {
+        /// Why.
+        detail: String,
+    },
+}
+
+/// What goes to an agent during a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToAgent {
+    /// What the callee says: mu-law 8 kHz as base64.
+    Audio(String),
+    /// The callee pressed a key.
+    Key(char),
+    /// End the session.
+    Close,
+}
+
+/// A session with an agent: both directions, bounded. Dropping it ends the session.
+#[derive(Debug)]
+pub struct AgentSession {
+    /// What comes from the agent; the sender waits when nobody reads.
+    pub events: mpsc::Receiver<AgentEvent>,
+    /// What goes to the agent.
+    pub commands: mpsc::Sender<ToAgent>,
+}
+
+/// A vendor of voice agents.
+#[async_trait]
+pub trait VoiceAgent: Send + Sync + 'static {
+    /// Opens a session and sends the brief. Returns when the connection is up; the first event says
+    /// that the agent is ready.
+    async fn open(&self, brief: &Brief) -> Result<AgentSession, AgentError>;
+}

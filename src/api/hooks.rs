@@ -1,0 +1,168 @@
+//! The carrier's callbacks: verified on the raw body, saved, answered; processed after that.
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use secrecy::ExposeSecret as _;
+use tracing::{debug, info, warn};
+
+use super::{
+    ApiState,
+    error::{ApiError, ApiResult},
+};
+use crate::{
+    domain::ids::AttemptId,
+    engine::EngineError,
+    telephony::twilio::{
+        signature, twiml,
+        webhook::{self, Callback, CallbackError},
+    },
+};
+
+/// The header that carries the carrier's signature.
+const SIGNATURE: &str = "x-twilio-signature";
+
+/// `POST /webhooks/twilio/{kind}/{attempt}`.
+///
+/// - `voice`: the call was answered; 200 with what the carrier is to do.
+/// - `after`: the audio ended and the call did not; 200 with what follows.
+/// - `status`, `stream`, `recording`: 204, also for repeats. 503 while the signal cannot be saved,
+///   so that the carrier repeats it.
+/// - 403 for a wrong signature, 404 for an attempt that never was.
+pub async fn twilio(
+    State(state): State<ApiState>,
+    Path((kind, attempt)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<Response> {
+    let fields = webhook::parse_form(&body);
+    verify(&state, &uri, &headers, &fields)?;
+    let attempt: AttemptId = attempt
+        .parse()
+        .map_err(|_| ApiError::not_found("attempt"))?;
+    let now = state.engine.clock().now();
+    match kind.as_str() {
+        "voice" => voice(&state, attempt, webhook::voice_request(&fields, now)).await,
+        "after" => after(&state, attempt).await,
+        "status" => receive(&state, attempt, webhook::status_callback(&fields, now)).await,
+        "stream" => receive(&state, attempt, webhook::stream_callback(&fields, now)).await,
+        "recording" => {
+            let recording = webhook::recording_callback(&fields).map_err(unusable)?;
+            debug!(call_sid = %recording.call, recording_sid = %recording.recording_sid, "recording told");
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => Err(ApiError::not_found("callback")),
+    }
+}
+
+/// Checks that the carrier signed this request to the address it was given.
+///
+/// The address is built from the configuration: behind a proxy the request itself shows another.
+fn verify(
+    state: &ApiState,
+    uri: &Uri,
+    headers: &HeaderMap,
+    fields: &[(String, String)],
+) -> ApiResult<()> {
+    let path = uri.path_and_query().map_or(uri.path(), |it| it.as_str());
+    let url = format!("{}{path}", state.public_url);
+    if is_signed(state, &url, headers, fields) {
+        return Ok(());
+    }
+    warn!(path = uri.path(), "callback with a wrong signature refused");
+    let detail = "the signature does not fit; check TWILIO_AUTH_TOKEN, and that PUBLIC_URL is the \
+                  address that the carrier calls";
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "wrongSignature",
+        detail,
+    ))
+}
+
+/// Whether the carrier signed a request to `url`.
+pub fn is_signed(
+    state: &ApiState,
+    url: &str,
+    headers: &HeaderMap,
+    fields: &[(String, String)],
+) -> bool {
+    headers
+        .get(SIGNATURE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|given| {
+            signature::verify(state.carrier_token.expose_secret(), url, fields, given)
+        })
+}
+
+fn unusable(error: CallbackError) -> ApiError {
+    warn!(%error, "callback cannot be used");
+    ApiError::invalid(error.to_string())
+}
+
+/// Saves what a callback tells.
+async fn receive(
+    state: &ApiState,
+    attempt: AttemptId,
+    callback: Result<Callback, CallbackError>,
+) -> ApiResult<Response> {
+    let callback = callback.map_err(unusable)?;
+    if let Some(note) = &callback.note {
+        warn!(attempt_id = %attempt, note, "carrier reports trouble");
+    }
+    state
+        .engine
+        .receive(callback.key, attempt, callback.signal)
+        .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Says what is to be done with a call that was just answered.
+async fn voice(
+    state: &ApiState,
+    attempt: AttemptId,
+    request: Result<Callback, CallbackError>,
+) -> ApiResult<Response> {
+    let request = request.map_err(unusable)?;
+    match state
+        .engine
+        .receive(request.key, attempt, request.signal)
+        .await
+    {
+        Ok(()) => {}
+        Err(EngineError::NotFound { .. }) => return Ok(instructions(twiml::hang_up())),
+        Err(error) => return Err(error.into()),
+    }
+    if !state.engine.wants_call(attempt).await? {
+        info!(attempt_id = %attempt, "answered call belongs to no open attempt; hanging up");
+        return Ok(instructions(twiml::hang_up()));
+    }
+    let urls = &state.callbacks;
+    let token = state.access.media_token(attempt);
+    let id = attempt.to_string();
+    let parameters = [("attempt", id.as_str()), ("token", token.as_str())];
+    let document = twiml::connect(
+        &urls.media(attempt),
+        &urls.after(attempt),
+        &urls.stream(attempt),
+        &parameters,
+    );
+    Ok(instructions(document))
+}
+
+/// Says what follows when the audio ended first: a callee whom no agent spoke to hears a sentence.
+async fn after(state: &ApiState, attempt: AttemptId) -> ApiResult<Response> {
+    let failed = state.engine.was_left_alone(attempt).await?;
+    Ok(instructions(if failed {
+        twiml::apology()
+    } else {
+        twiml::hang_up()
+    }))
+}
+
+fn instructions(document: String) -> Response {
+    ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], document).into_response()
+}

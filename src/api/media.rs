@@ -1,0 +1,446 @@
+//! The carrier's media sockets: let in, bound to their attempt, and handed to the bridge.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    extract::{
+        Path, State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, debug, info, info_span, warn};
+
+use super::{
+    ApiState,
+    error::{ApiError, ApiResult},
+    hooks,
+};
+use crate::{
+    bridge::{Bridge, BridgeEnd, BridgeEvent, Brief, CalleeLeg},
+    domain::{
+        Timestamp,
+        attempt::Party,
+        event::{Event, EventKind, Moment},
+        ids::{AttemptId, StreamSid},
+        signal::{Signal, SignalKind},
+    },
+    engine::{Engine, EngineError, EngineResult, Talk},
+    store::StoreError,
+    telephony::{
+        media::{FromCallee, StreamStart, ToCallee},
+        twilio::stream,
+    },
+};
+
+/// The largest frame the carrier may send; an ordinary one has 400 bytes.
+const MAX_FRAME: usize = 64 * 1024;
+
+/// How long a socket may stay silent before it says what it is (F-42).
+const START_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many 20 ms frames may wait between the socket and the bridge, each way.
+const FRAMES_WAITING: usize = 64;
+
+/// How many reports of the bridge may wait to be saved.
+const REPORTS_WAITING: usize = 64;
+
+/// How long the carrier may take to agree to the socket's end.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often a fact about a talk is tried to be saved: over six seconds in all.
+const SAVE_TRIES: u32 = 7;
+
+/// How long a write to the carrier may take before the socket counts as dead.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The calls whose audio is here.
+pub struct Media {
+    bridge: Bridge,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    live: Mutex<BTreeMap<AttemptId, CancellationToken>>,
+}
+
+impl Media {
+    /// Carries calls over `bridge`, as tasks on `tasks`, until `stop`.
+    pub fn new(bridge: Bridge, tasks: TaskTracker, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            bridge,
+            tasks,
+            stop,
+            live: Mutex::default(),
+        })
+    }
+
+    /// How many calls have their audio here.
+    pub fn n_live(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// A place for the one talk of an attempt; none while it has one here (F-41).
+    fn admit(&self, attempt: AttemptId) -> Option<CancellationToken> {
+        let mut live = self.lock();
+        if live.contains_key(&attempt) {
+            return None;
+        }
+        let stop = self.stop.child_token();
+        live.insert(attempt, stop.clone());
+        Some(stop)
+    }
+
+    /// Ends the audio of calls that are over by the carrier's word, until `stop` (F-39).
+    pub async fn close_ended(&self, engine: &Engine) {
+        let mut feed = engine.feed();
+        loop {
+            let event = tokio::select! {
+                () = self.stop.cancelled() => return,
+                event = feed.recv() => event,
+            };
+            match event {
+                Ok(stored) => {
+                    if let EventKind::Call { attempt, state, .. } = &stored.event.kind
+                        && matches!(state.as_str(), "ended" | "released")
+                        && let Some(live) = self.lock().get(attempt)
+                    {
+                        live.cancel();
+                    }
+                }
+                // The silence of a dead line ends what is missed here.
+                Err(RecvError::Lagged(n)) => warn!(n, "missed ends of calls"),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, CancellationToken>> {
+        self.live
+            .lock()
+            .expect("no code panics while it holds the live calls")
+    }
+}
+
+/// `GET /media/twilio/{attempt}`: a media socket. 403 for a wrong signature, 503 while ending.
+pub async fn twilio(
+    State(state): State<ApiState>,
+    Path(attempt): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> ApiResult<Response> {
+    let attempt: AttemptId = attempt
+        .parse()
+        .map_err(|_| ApiError::not_found("attempt"))?;
+    let rest = state
+        .public_url
+        .strip_prefix("http")
+        .unwrap_or(&state.public_url);
+    let url = format!("ws{rest}{}", uri.path());
+    if !hooks::is_signed(&state, &url, &headers, &[]) {
+        warn!(attempt_id = %attempt, "media socket with a wrong signature refused");
+        let detail = "the signature does not fit";
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "wrongSignature",
+            detail,
+        ));
+    }
+    if state.media.stop.is_cancelled() {
+        let detail = "this server is ending";
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ending",
+            detail,
+        ));
+    }
+    let span = info_span!("call", attempt_id = %attempt, campaign_id = tracing::field::Empty,
+        contact_id = tracing::field::Empty, call_sid = tracing::field::Empty);
+    Ok(upgrade
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
+        .on_upgrade(move |socket| async move {
+            let tasks = state.media.tasks.clone();
+            // On the tracker, so that ending the process waits for the talk.
+            let talk = tasks.spawn(carry(state, attempt, socket).instrument(span));
+            drop(talk.await);
+        }))
+}
+
+/// Carries one call's audio from the socket's first frame to its last.
+async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
+    let (sink, mut source) = socket.split();
+    let Some(start) = first_frame(&mut source).await else {
+        warn!("media socket did not say what it is");
+        return;
+    };
+    let token = start
+        .parameters
+        .get("token")
+        .map(String::as_str)
+        .unwrap_or_default();
+    if !state.access.is_media_token(attempt, token) {
+        warn!("media socket with a wrong token refused");
+        return;
+    }
+    let talk = match state
+        .engine
+        .begin_talk(attempt, start.call.clone(), start.stream.clone())
+        .await
+    {
+        Ok(talk) => talk,
+        Err(error) => {
+            warn!(%error, "no agent joins this call");
+            return;
+        }
+    };
+    let span = tracing::Span::current();
+    span.record("campaign_id", tracing::field::display(talk.campaign.id));
+    span.record(
+        "contact_id",
+        tracing::field::display(talk.enrollment.contact),
+    );
+    span.record("call_sid", tracing::field::display(&talk.call));
+    let Some(stop) = state.media.admit(attempt) else {
+        warn!("a second socket for a talk refused");
+        return;
+    };
+    info!("talk begins");
+    let end = join(&state, &talk, start.stream, sink, source, stop).await;
+    state.media.lock().remove(&attempt);
+    info!(
+        by = end.by.map(Party::name),
+        detail = end.detail,
+        "talk ended"
+    );
+}
+
+async fn first_frame(source: &mut SplitStream<WebSocket>) -> Option<StreamStart> {
+    let wait = async {
+        while let Some(Ok(message)) = source.next().await {
+            if let Message::Text(text) = message {
+                match stream::parse(&text) {
+                    Ok(Some(FromCallee::Started(start))) => return Some(start),
+                    Ok(_) => {}
+                    Err(error) => {
+                        warn!(%error, "media frame cannot be read");
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    };
+    tokio::time::timeout(START_WITHIN, wait)
+        .await
+        .ok()
+        .flatten()
+}
+
+/// Joins the socket to the bridge and keeps the records while they talk.
+async fn join(
+    state: &ApiState,
+    talk: &Talk,
+    stream: StreamSid,
+    sink: SplitSink<WebSocket, Message>,
+    source: SplitStream<WebSocket>,
+    stop: CancellationToken,
+) -> BridgeEnd {
+    let media = &state.media;
+    let (from_socket, from) = mpsc::channel(FRAMES_WAITING);
+    let (to, to_socket) = mpsc::channel(FRAMES_WAITING);
+    let (report, reports) = mpsc::channel(REPORTS_WAITING);
+    let reading = media.tasks.spawn(read(source, from_socket));
+    let saved = CancellationToken::new();
+    let writing = media
+        .tasks
+        .spawn(write(sink, stream, to_socket, saved.clone()));
+    let keeping = media
+        .tasks
+        .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
+    let leg = CalleeLeg { from, to };
+    let end = media.bridge.run(leg, brief(talk), report, stop).await;
+    // The records first: what is asked after the audio's end depends on them.
+    drop(keeping.await);
+    tell(
+        &state.engine,
+        talk,
+        SignalKind::MediaEnded {
+            by: evidence(media, &end),
+        },
+    )
+    .await;
+    saved.cancel();
+    drop(writing.await);
+    let cut = reading.abort_handle();
+    if tokio::time::timeout(CLOSE_WITHIN, reading).await.is_err() {
+        cut.abort();
+    }
+    end
+}
+
+/// Who left first. A talk that was closed here because the carrier said the call was over is no
+/// evidence that we ended it.
+fn evidence(media: &Media, end: &BridgeEnd) -> Option<Party> {
+    end.by
+        .filter(|by| *by != Party::System || media.stop.is_cancelled())
+}
+
+/// What the agent is told: the campaign's texts with the contact's values, and every value by name.
+fn brief(talk: &Talk) -> Brief {
+    let enrollment = &talk.enrollment;
+    let render = |text: &crate::domain::text::Template| {
+        Some(text.render(|name| enrollment.field(name))).filter(|text| !text.is_empty())
+    };
+    let mut variables: BTreeMap<String, String> = enrollment.fields.clone();
+    variables.insert(
+        "name".to_owned(),
+        enrollment.name.clone().unwrap_or_default(),
+    );
+    variables.insert("phone".to_owned(), enrollment.phone.to_string());
+    variables.insert("campaign_id".to_owned(), talk.campaign.id.to_string());
+    variables.insert("contact_id".to_owned(), enrollment.contact.to_string());
+    variables.insert("attempt_id".to_owned(), talk.attempt.to_string());
+    variables.insert("call_sid".to_owned(), talk.call.to_string());
+    Brief {
+        agent_id: talk.step.agent_id.clone(),
+        prompt: render(&talk.step.prompt),
+        first_message: render(&talk.step.first_message),
+        language: talk.step.language.clone(),
+        voice_id: talk.step.voice_id.clone(),
+        variables,
+    }
+}
+
+/// Frames from the carrier, as far as they can be read; one that cannot is skipped. What comes after
+/// the talk is read and thrown away: a socket that is closed with unread frames is cut, not closed.
+async fn read(mut source: SplitStream<WebSocket>, to_bridge: mpsc::Sender<FromCallee>) {
+    let mut is_wanted = true;
+    while let Some(Ok(message)) = source.next().await {
+        let Message::Text(text) = message else {
+            continue;
+        };
+        if !is_wanted {
+            continue;
+        }
+        match stream::parse(&text) {
+            Ok(Some(event)) => {
+                let is_last = event == FromCallee::Stopped;
+                is_wanted = to_bridge.send(event).await.is_ok() && !is_last;
+            }
+            Ok(None) => {}
+            Err(error) => debug!(%error, "media frame skipped"),
+        }
+    }
+}
+
+/// Messages to the carrier, until the bridge closes its side; then the socket is closed, after the
+/// records were saved.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    stream: StreamSid,
+    mut from_bridge: mpsc::Receiver<ToCallee>,
+    saved: CancellationToken,
+) {
+    while let Some(message) = from_bridge.recv().await {
+        let Some(frame) = stream::render(&stream, &message) else {
+            break;
+        };
+        let sent = tokio::time::timeout(WRITE_WITHIN, sink.send(Message::Text(frame.into()))).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            // A timed-out write may still arrive, so the socket is of no use any more.
+            return;
+        }
+    }
+    drop(tokio::time::timeout(WRITE_WITHIN, saved.cancelled()).await);
+    drop(tokio::time::timeout(WRITE_WITHIN, sink.close()).await);
+}
+
+/// Saves what the bridge reports, in order.
+async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEvent>) {
+    while let Some(event) = reports.recv().await {
+        match event {
+            BridgeEvent::AgentJoined { conversation } => {
+                tell(&engine, &talk, SignalKind::AgentJoined { conversation }).await;
+            }
+            BridgeEvent::FirstAudio => tell(&engine, &talk, SignalKind::AgentSpoke).await,
+            BridgeEvent::AgentFailed { detail } => {
+                tell(&engine, &talk, SignalKind::AgentFailed { detail }).await;
+            }
+            BridgeEvent::Interrupted => note(&engine, &talk, Moment::Interrupted).await,
+            BridgeEvent::Key(digit) => note(&engine, &talk, Moment::KeyPressed { digit }).await,
+            BridgeEvent::Line(line) => {
+                log(
+                    &engine,
+                    &talk,
+                    EventKind::Transcript {
+                        attempt: talk.attempt,
+                        line,
+                    },
+                )
+                .await;
+            }
+        }
+    }
+}
+
+async fn tell(engine: &Engine, talk: &Talk, kind: SignalKind) {
+    let at: Timestamp = engine.clock().now();
+    let signal = Signal {
+        sid: Some(talk.call.clone()),
+        at,
+        kind,
+    };
+    let saved = insist(|| engine.tell(talk.campaign.tenant, talk.attempt, signal.clone())).await;
+    if let Err(error) = saved {
+        warn!(%error, "a fact about a talk was not saved");
+    }
+}
+
+async fn note(engine: &Engine, talk: &Talk, moment: Moment) {
+    log(
+        engine,
+        talk,
+        EventKind::Timeline {
+            attempt: talk.attempt,
+            moment,
+        },
+    )
+    .await;
+}
+
+async fn log(engine: &Engine, talk: &Talk, kind: EventKind) {
+    let at = engine.clock().now();
+    let event = [Event {
+        tenant: talk.campaign.tenant,
+        campaign: talk.campaign.id,
+        at,
+        kind,
+    }];
+    if let Err(error) = insist(|| engine.log(&event)).await {
+        warn!(%error, "a line about a talk was not saved");
+    }
+}
+
+/// Tries again while the store is away for a moment, as when its primary changes.
+async fn insist<F: Future<Output = EngineResult<()>>>(save: impl Fn() -> F) -> EngineResult<()> {
+    let mut wait = Duration::from_millis(100);
+    for _ in 1..SAVE_TRIES {
+        match save().await {
+            Err(EngineError::Store(StoreError::Unavailable(_))) => tokio::time::sleep(wait).await,
+            other => return other,
+        }
+        wait *= 2;
+    }
+    save().await
+}

@@ -1,0 +1,308 @@
+//! The composition root: settings and adapters become a running application.
+//!
+//! The only place that names concrete adapters. Starting joins them; draining lets talks end;
+//! closing takes everything down in the order in which it depends on each other.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    agents::elevenlabs::{ElevenLabs, ElevenLabsConfig},
+    api::{
+        self, ApiState,
+        access::{Access, FirstUser},
+        media::Media,
+    },
+    bridge::{Bridge, BridgeSettings},
+    clock::{Clock, SystemClock},
+    config::{Config, StoreConfig, TwilioSettings},
+    domain::ids::{NodeId, TenantId},
+    engine::{Engine, EngineParts, EngineSettings, TenantLimits, decide::Timing},
+    realtime::Realtime,
+    store::{Store, mongo::MongoStore, sqlite::SqliteStore},
+    telephony::twilio::{CallbackUrls, Credentials, TwilioCarrier, TwilioConfig},
+};
+
+/// A running server.
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The first user, when this start created one.
+    pub first_user: Option<FirstUser>,
+    /// Decides and drives.
+    pub engine: Engine,
+    media: Arc<Media>,
+    realtime: Realtime,
+    drain: Duration,
+    tasks: TaskTracker,
+    /// Ends the talks and the live view.
+    stop: CancellationToken,
+    /// Ends the HTTP server.
+    stop_http: CancellationToken,
+    http: JoinHandle<std::io::Result<()>>,
+}
+
+/// How often a draining server looks whether its talks are over.
+const DRAIN_LOOK: Duration = Duration::from_millis(200);
+
+/// How long connections may take to end after everything else has.
+const HTTP_END: Duration = Duration::from_secs(5);
+
+impl App {
+    /// Starts everything on the machine's own clock, with the engine's usual settings.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let settings = engine_settings(&config);
+        Self::start_with(config, settings, None).await
+    }
+
+    /// Starts everything; `listener` takes the place of the configured address.
+    pub async fn start_with(
+        config: Config,
+        settings: EngineSettings,
+        listener: Option<TcpListener>,
+    ) -> anyhow::Result<Self> {
+        install_tls();
+        // First of all: nobody is called before the carrier can reach us.
+        let listener = bind(&config, listener).await?;
+        let address = listener.local_addr()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(&config.store).await?;
+        store.ensure_tenant(TenantId::DEFAULT).await?;
+
+        let callbacks = CallbackUrls::new(&config.server.public_url)?;
+        let carrier = TwilioCarrier::new(twilio_config(&config.twilio, callbacks.clone()))?;
+        let agent = ElevenLabs::new(ElevenLabsConfig {
+            api_key: config.elevenlabs.api_key.clone(),
+            agent_id: config.elevenlabs.agent_id.clone(),
+            base_url: config.elevenlabs.base_url.clone(),
+        })?;
+        let secret = signing_secret(&config)?;
+        let access = Arc::new(Access::new(store.clone(), clock.clone(), &secret));
+        let first_user = access
+            .ensure_first_user(
+                &config.access.admin_email,
+                config.access.admin_password.as_ref(),
+            )
+            .await?;
+
+        let engine = Engine::start(EngineParts {
+            store,
+            carrier: Arc::new(carrier),
+            node: NodeId::new(clock.new_uuid()),
+            clock,
+            settings,
+        });
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let bridge = Bridge::new(Arc::new(agent), BridgeSettings::default());
+        let media = Media::new(bridge, tasks.clone(), stop.clone());
+        let (realtime, socket_layer) = Realtime::new(engine.clone(), access.clone());
+        spawn_listeners(&tasks, &stop, &engine, &media, &realtime);
+
+        let router = api::router(ApiState {
+            engine: engine.clone(),
+            access,
+            media: media.clone(),
+            tasks: tasks.clone(),
+            public_url: config.server.public_url.as_str().into(),
+            callbacks: Arc::new(callbacks),
+            carrier_token: Arc::new(config.twilio.auth_token.clone()),
+            region: config.limits.region,
+            max_upload_bytes: config.server.max_upload_bytes,
+            static_dir: config.server.static_dir.clone().map(Arc::new),
+            document: Arc::new(api::document()),
+        });
+        let stop_http = CancellationToken::new();
+        let http = tokio::spawn(serve(
+            listener,
+            router.layer(socket_layer),
+            stop_http.clone(),
+        ));
+        info!(%address, "listening");
+        Ok(Self {
+            address,
+            first_user,
+            engine,
+            media,
+            realtime,
+            drain: config.server.drain,
+            tasks,
+            stop,
+            stop_http,
+            http,
+        })
+    }
+
+    /// Begins no more calls and waits until none is open, at most the drain time (F-94).
+    pub async fn drain(&self) {
+        self.engine.stop_dialing();
+        info!(
+            limit_s = self.drain.as_secs(),
+            "draining: no new calls, talks go on"
+        );
+        let quiet = async {
+            while self.has_calls().await {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(self.drain, quiet).await.is_err() {
+            warn!(
+                n = self.media.n_live(),
+                "drain time is over; ending the talks that are left"
+            );
+        }
+    }
+
+    async fn has_calls(&self) -> bool {
+        // A store that does not answer must not end talks early.
+        self.media.n_live() > 0 || self.engine.n_open().await.map_or(true, |n| n > 0)
+    }
+
+    /// Takes everything down. Talks that are still up end.
+    pub async fn close(self) {
+        self.engine.stop_dialing();
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        // Before the HTTP server: a polling client would hold it for half a minute.
+        self.realtime.close().await;
+        self.engine.close().await;
+        self.stop_http.cancel();
+        let mut http = self.http;
+        if tokio::time::timeout(HTTP_END, &mut http).await.is_err() {
+            http.abort();
+            warn!("connections that would not end were cut");
+        }
+    }
+}
+
+/// Makes `ring` the process's TLS provider. Both outgoing clients need one before they are built.
+pub fn install_tls() {
+    // A second call, as in tests that share a process, finds it installed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// The engine's usual settings with what the configuration says of limits and numbers.
+pub fn engine_settings(config: &Config) -> EngineSettings {
+    EngineSettings {
+        caller_ids: config.twilio.phone_numbers.clone(),
+        tenant_limits: TenantLimits {
+            max_concurrent_calls: config.limits.max_concurrent_calls,
+            calls_per_second: config.limits.calls_per_second,
+        },
+        timing: Timing {
+            unplaced_gap: config.limits.unplaced_gap,
+            ..Timing::default()
+        },
+        ..EngineSettings::default()
+    }
+}
+
+async fn bind(config: &Config, listener: Option<TcpListener>) -> anyhow::Result<TcpListener> {
+    match listener {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(config.server.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.server.listen)),
+    }
+}
+
+async fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<dyn Store>> {
+    match config {
+        StoreConfig::Embedded { dir } => {
+            std::fs::create_dir_all(dir)
+                .with_context(|| format!("cannot create the directory {}", dir.display()))?;
+            let path = dir.join("dialtone.db");
+            let store = SqliteStore::open(&path)
+                .with_context(|| format!("cannot open the store {}", path.display()))?;
+            Ok(Arc::new(store))
+        }
+        StoreConfig::Mongo { uri } => {
+            let store = MongoStore::connect(uri.expose_secret())
+                .await
+                .context("cannot use the database at MONGODB_URI")?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+fn twilio_config(settings: &TwilioSettings, callbacks: CallbackUrls) -> TwilioConfig {
+    let credentials = match &settings.api_key {
+        Some((sid, secret)) => Credentials::ApiKey {
+            sid: sid.clone(),
+            secret: secret.clone(),
+        },
+        None => Credentials::AuthToken(settings.auth_token.clone()),
+    };
+    TwilioConfig {
+        account_sid: settings.account_sid.clone(),
+        credentials,
+        base_url: settings.base_url.clone(),
+        callbacks,
+    }
+}
+
+/// `JWT_SECRET`, or one that is generated once and kept beside the embedded store.
+fn signing_secret(config: &Config) -> anyhow::Result<SecretString> {
+    match (&config.access.jwt_secret, &config.store) {
+        (Some(secret), _) => Ok(secret.clone()),
+        (None, StoreConfig::Embedded { dir }) => kept_secret(&dir.join("jwt-secret")),
+        (None, StoreConfig::Mongo { .. }) => anyhow::bail!("JWT_SECRET is needed with MONGODB_URI"),
+    }
+}
+
+fn kept_secret(path: &Path) -> anyhow::Result<SecretString> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+
+    if let Ok(secret) = std::fs::read_to_string(path) {
+        return Ok(secret.trim().to_owned().into());
+    }
+    let secret: String = (0..32)
+        .map(|_| format!("{:02x}", rand::random::<u8>()))
+        .collect();
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot keep a signing secret in {}", path.display()))?;
+    file.write_all(secret.as_bytes())?;
+    file.sync_all()?;
+    Ok(secret.into())
+}
+
+fn spawn_listeners(
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    engine: &Engine,
+    media: &Arc<Media>,
+    realtime: &Realtime,
+) {
+    let (media, engine) = (media.clone(), engine.clone());
+    tasks.spawn(async move { media.close_ended(&engine).await });
+    let (realtime, stop) = (realtime.clone(), stop.clone());
+    tasks.spawn(async move { realtime.run(stop).await });
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    // Without it, two small messages in a row wait for each other's acknowledgement.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            warn!(%error, "a connection keeps its send delay");
+        }
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}

@@ -1,0 +1,169 @@
+//! Telephone audio: mu-law (G.711), 8 kHz, mono, as base64 text.
+//!
+//! Pure. Lengths are told from the text alone, and long audio is cut without decoding it.
+
+use std::time::Duration;
+
+/// Samples of one 20 ms frame; in mu-law a sample is a byte.
+pub const FRAME_BYTES: usize = 160;
+
+/// How long one frame lasts.
+pub const FRAME: Duration = Duration::from_millis(20);
+
+/// The least number of whole frames that is also whole base64: 480 bytes, 60 ms, in characters.
+/// Three bytes are four characters, so a cut at a multiple of this needs no decoding.
+const CUT_CHARS: usize = FRAME_BYTES * 3 / 3 * 4;
+
+/// What a sample of mu-law lasts.
+const SAMPLE: Duration = Duration::from_micros(125);
+
+/// The mu-law byte of silence.
+pub const SILENCE: u8 = 0xFF;
+
+/// A frame of silence.
+pub const SILENCE_FRAME: &str = concat!(
+    "////////////////////////////////////////////////////////////////////////",
+    "////////////////////////////////////////////////////////////////////////",
+    "////////////////////////////////////////////////////////////////////",
+    "/w=="
+);
+
+const BIAS: i16 = 0x84;
+const CLIP: i16 = 32_635;
+
+static DECODED: [i16; 256] = decoding_table();
+
+const fn decoding_table() -> [i16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = expand(byte as u8);
+        byte += 1;
+    }
+    table
+}
+
+const fn expand(byte: u8) -> i16 {
+    let bits = !byte;
+    let exponent = (bits >> 4) & 0x07;
+    let mantissa = (bits & 0x0F) as i16;
+    let magnitude = (((mantissa << 3) + BIAS) << exponent) - BIAS;
+    if bits & 0x80 == 0 {
+        magnitude
+    } else {
+        -magnitude
+    }
+}
+
+/// The 16-bit sample of a mu-law byte.
+pub fn decode(byte: u8) -> i16 {
+    DECODED[usize::from(byte)]
+}
+
+/// The mu-law byte of a 16-bit sample.
+pub fn encode(sample: i16) -> u8 {
+    let sign = if sample < 0 { 0x80 } else { 0x00 };
+    let magnitude = sample.saturating_abs().min(CLIP) + BIAS;
+    // The bias keeps bit 7 or a higher one set, so the exponent is never below 0.
+    let exponent = 8 - (magnitude.leading_zeros() as u8);
+    let mantissa = ((magnitude >> (exponent + 3)) & 0x0F) as u8;
+    !(sign | (exponent << 4) | mantissa)
+}
+
+/// How long base64 audio plays.
+pub fn duration(payload: &str) -> Duration {
+    SAMPLE * u32::try_from(decoded_len(payload)).unwrap_or(u32::MAX)
+}
+
+fn decoded_len(payload: &str) -> usize {
+    payload.trim_end_matches('=').len() * 3 / 4
+}
+
+/// Cuts base64 audio into parts of at most `longest` (but not below 60 ms), each of whole frames
+/// except the last. Audio that is short enough stays whole.
+pub fn parts(payload: &str, longest: Duration) -> impl Iterator<Item = &str> {
+    let cut = FRAME * 3;
+    let n_cuts = (longest.as_micros() / cut.as_micros()).max(1);
+    let part_chars = CUT_CHARS * usize::try_from(n_cuts).unwrap_or(usize::MAX / CUT_CHARS);
+    let is_short = duration(payload) <= longest || !payload.is_ascii();
+    let step = if is_short { payload.len() } else { part_chars };
+    (0..payload.len())
+        .step_by(step.max(1))
+        .map(move |start| &payload[start..payload.len().min(start + step)])
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // proves F-29
+    #[test]
+    fn mu_law_follows_its_table() {
+        for (byte, sample) in [
+            (0x00, -32_124),
+            (0x80, 32_124),
+            (0xFF, 0),
+            (0x7F, 0),
+            (0xFE, 8),
+            (0x7E, -8),
+            (0xD5, 716),
+            (0x55, -716),
+            (0xF2, 104),
+        ] {
+            assert_eq!(decode(byte), sample, "{byte:#x}");
+        }
+        for (sample, byte) in [
+            (0, 0xFF),
+            (100, 0xF2),
+            (1000, 0xCE),
+            (8000, 0xA0),
+            (16_000, 0x90),
+            (32_767, 0x80),
+            (-32_768, 0x00),
+            (-1000, 0x4E),
+        ] {
+            assert_eq!(encode(sample), byte, "{sample}");
+        }
+    }
+
+    #[test]
+    fn every_byte_reads_back_but_negative_zero() {
+        for byte in 0..=u8::MAX {
+            let expected = if byte == 0x7F { 0xFF } else { byte };
+            assert_eq!(encode(decode(byte)), expected);
+        }
+    }
+
+    // proves F-30
+    #[test]
+    fn a_frame_of_silence_is_216_characters() {
+        assert_eq!(SILENCE_FRAME.len(), 216);
+        assert_eq!(
+            STANDARD.decode(SILENCE_FRAME).unwrap(),
+            [SILENCE; FRAME_BYTES]
+        );
+        assert_eq!(duration(SILENCE_FRAME), FRAME);
+    }
+
+    proptest! {
+        // proves F-30
+        #[test]
+        fn parts_join_to_the_whole_and_are_whole_frames(n_bytes in 1usize..48_000) {
+            let bytes: Vec<u8> = (0..n_bytes).map(|n| (n % 251) as u8).collect();
+            let payload = STANDARD.encode(&bytes);
+            prop_assert_eq!(duration(&payload), SAMPLE * n_bytes as u32);
+            let longest = Duration::from_millis(200);
+            let parts: Vec<Vec<u8>> = parts(&payload, longest)
+                .map(|part| STANDARD.decode(part).unwrap())
+                .collect();
+            prop_assert_eq!(parts.concat(), bytes);
+            let (last, others) = parts.split_last().unwrap();
+            prop_assert!(others.iter().all(|part| part.len() % FRAME_BYTES == 0));
+            prop_assert!(parts.iter().all(|part| part.len() <= 1600));
+            prop_assert!(!last.is_empty());
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! Settings: read once from the environment, checked at once, handed out in parts.
+//!
+//! Nothing else reads the environment. `.env.example` is the reference of all variables.
+
+use std::{
+    collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration,
+};
+
+use secrecy::SecretString;
+
+use crate::domain::{
+    pacing::CallRate,
+    phone::{PhoneNumber, Region},
+};
+
+/// Everything that an operator of the installation decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens and how it is reached.
+    pub server: ServerConfig,
+    /// Where records are kept.
+    pub store: StoreConfig,
+    /// The carrier account.
+    pub twilio: TwilioSettings,
+    /// The voice agent's account.
+    pub elevenlabs: ElevenLabsSettings,
+    /// Who may sign in.
+    pub access: AccessConfig,
+    /// What the default tenant may use.
+    pub limits: LimitsConfig,
+    /// How it logs.
+    pub log: LogFormat,
+}
+
+/// Where the server listens and how it is reached.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `LISTEN_ADDR`.
+    pub listen: SocketAddr,
+    /// `PUBLIC_URL` without a slash at the end: what the carrier calls and signs.
+    pub public_url: String,
+    /// `DIALTONE_DRAIN_SECONDS`: how long talks may go on after a SIGTERM.
+    pub drain: Duration,
+    /// `DIALTONE_MAX_UPLOAD_MB`, in bytes: the largest list.
+    pub max_upload_bytes: u64,
+    /// `DIALTONE_STATIC_DIR`: read the dashboard from there instead of from the binary.
+    pub static_dir: Option<PathBuf>,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone)]
+pub enum StoreConfig {
+    /// A file in `DIALTONE_DATA_DIR`.
+    Embedded {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// `MONGODB_URI`.
+    Mongo {
+        /// With user and password, so not to be printed.
+        uri: SecretString,
+    },
+}
+
+/// The carrier account.
+#[derive(Debug, Clone)]
+pub struct TwilioSettings {
+    /// `TWILIO_ACCOUNT_SID`.
+    pub account_sid: String,
+    /// `TWILIO_AUTH_TOKEN`: signs callbacks, and requests where there is no API key.
+    pub auth_token: SecretString,
+    /// `TWILIO_API_KEY_SID` and `TWILIO_API_KEY_SECRET`.
+    pub api_key: Option<(String, SecretString)>,
+    /// `TWILIO_PHONE_NUMBER`, several separated by commas.
+    pub phone_numbers: Vec<PhoneNumber>,
+    /// `TWILIO_BASE_URL`.
+    pub base_url: String,
+}
+
+/// The voice agent's account.
+#[derive(Debug, Clone)]
+pub struct ElevenLabsSettings {
+    /// `ELEVENLABS_API_KEY`.
+    pub api_key: SecretString,
+    /// `ELEVENLABS_AGENT_ID`.
+    pub agent_id: String,
+    /// `ELEVENLABS_BASE_URL`.
+    pub base_url: String,
+}
+
+/// Who may sign in.
+#[derive(Debug, Clone)]
+pub struct AccessConfig {
+    /// `JWT_SECRET`; none lets the embedded store's directory keep a generated one.
+    pub jwt_secret: Option<SecretString>,
+    /// `DIALTONE_ADMIN_EMAIL`: the first user, created when there is none.
+    pub admin_email: String,
+    /// `DIALTONE_ADMIN_PASSWORD`; none generates one and prints it once.
+    pub admin_password: Option<SecretString>,
+}
+
+/// What the default tenant may use.
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    /// `DIALTONE_MAX_CONCURRENT_CALLS`.
+    pub max_concurrent_calls: u32,
+    /// `DIALTONE_CALLS_PER_SECOND`.
+    pub calls_per_second: CallRate,
+    /// `DIALTONE_UNPLACED_GAP_SECONDS`: how long nobody dials a person whose call was never placed
+    /// after all, as far as the carrier knows.
+    pub unplaced_gap: Duration,
+    /// `DIALTONE_DEFAULT_REGION`.
+    pub region: Region,
+}
+
+/// How the server logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One thing that is wrong with the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which variable.
+    pub variable: &'static str,
+    /// What is wrong, and what is expected. Never holds a secret's value.
+    pub what: String,
+}
+
+/// Everything that is wrong with the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the configuration cannot be used:")?;
+        for problem in &self.0 {
+            writeln!(f, "  {}: {}", problem.variable, problem.what)?;
+        }
+        write!(
+            f,
+            "hint: see .env.example; `dialtone demo` needs no configuration at all"
+        )
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the process's environment, `.env` in the working directory included.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        // A missing .env is the ordinary case.
+        dotenvy::dotenv().ok();
+        Self::from_vars(std::env::vars().collect())
+    }
+
+    /// Reads settings from variables by name; an empty value is as good as none.
+    pub fn from_vars(vars: BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader {
+            vars,
+            problems: Vec::new(),
+        };
+        let config = Self {
+            server: reader.server(),
+            store: reader.store(),
+            twilio: reader.twilio(),
+            elevenlabs: reader.elevenlabs(),
+            access: reader.access(),
+            limits: reader.limits(),
+            log: reader.log(),
+        };
+        if reader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(reader.problems))
+        }
+    }
+}
+
+/// Reads variables and remembers what is wrong with them, so that all is reported at once.
+struct Reader {
+    vars: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn server(&mut self) -> ServerConfig {
+        let drain = self.parse("DIALTONE_DRAIN_SECONDS", "600", "a number of seconds");
+        let upload_mb: u64 = self.parse("DIALTONE_MAX_UPLOAD_MB", "2048", "a number of megabytes");
+        let reached = "the address at which the carrier reaches this server, such as \
+                       https://dialer.example.com";
+        ServerConfig {
+            listen: self.parse("LISTEN_ADDR", "127.0.0.1:8080", "an address and a port"),
+            public_url: self.url("PUBLIC_URL", None, reached),
+            drain: Duration::from_secs(drain),
+            max_upload_bytes: upload_mb.saturating_mul(1024 * 1024),
+            static_dir: self.get("DIALTONE_STATIC_DIR").map(PathBuf::from),
+        }
+    }
+
+    fn store(&mut self) -> StoreConfig {
+        match self.get("MONGODB_URI") {
+            Some(uri) => StoreConfig::Mongo { uri: uri.into() },
+            None => {
+                let dir = self
+                    .get("DIALTONE_DATA_DIR")
+                    .unwrap_or_else(|| "data".to_owned());
+                StoreConfig::Embedded { dir: dir.into() }
+            }
+        }
+    }
+
+    fn twilio(&mut self) -> TwilioSettings {
+        let key_sid = self.get("TWILIO_API_KEY_SID");
+        let key_secret = self.get("TWILIO_API_KEY_SECRET");
+        if key_sid.is_some() != key_secret.is_some() {
+            self.problem(
+                "TWILIO_API_KEY_SID",
+                "needs TWILIO_API_KEY_SECRET beside it".to_owned(),
+            );
+        }
+        TwilioSettings {
+            account_sid: self.required(
+                "TWILIO_ACCOUNT_SID",
+                "the account's SID, which begins with AC",
+            ),
+            auth_token: self
+                .required(
+                    "TWILIO_AUTH_TOKEN",
+                    "the account's auth token, which signs callbacks",
+                )
+                .into(),
+            api_key: key_sid.zip(key_secret.map(SecretString::from)),
+            phone_numbers: self.phone_numbers(),
+            base_url: self.url(
+                "TWILIO_BASE_URL",
+                Some("https://api.twilio.com"),
+                "an https address",
+            ),
+        }
+    }
+
+    fn phone_numbers(&mut self) -> Vec<PhoneNumber> {
+        let text = self.required(
+            "TWILIO_PHONE_NUMBER",
+            "the numbers to call from, in the form +12025550100, separated by commas",
+        );
+        let mut numbers = Vec::new();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            match part.parse() {
+                Ok(number) => numbers.push(number),
+                Err(_) => self.problem(
+                    "TWILIO_PHONE_NUMBER",
+                    format!("{part:?} is not of the form +12025550100"),
+                ),
+            }
+        }
+        numbers
+    }
+
+    fn elevenlabs(&mut self) -> ElevenLabsSettings {
+        ElevenLabsSettings {
+            api_key: self
+                .required("ELEVENLABS_API_KEY", "an API key with access to agents")
+                .into(),
+            agent_id: self.required(
+                "ELEVENLABS_AGENT_ID",
+                "the agent that speaks, with mu-law 8 kHz in and out",
+            ),
+            base_url: self.url(
+                "ELEVENLABS_BASE_URL",
+                Some("https://api.elevenlabs.io"),
+                "an https address",
+            ),
+        }
+    }
+
+    fn access(&mut self) -> AccessConfig {
+        let jwt_secret = self.get("JWT_SECRET");
+        if jwt_secret.as_ref().is_some_and(|secret| secret.len() < 32) {
+            self.problem("JWT_SECRET", "needs at least 32 characters".to_owned());
+        }
+        if jwt_secret.is_none() && self.get("MONGODB_URI").is_some() {
+            self.problem(
+                "JWT_SECRET",
+                "is needed with MONGODB_URI: at least 32 random characters, the same on every node"
+                    .to_owned(),
+            );
+        }
+        AccessConfig {
+            jwt_secret: jwt_secret.map(SecretString::from),
+            admin_email: self
+                .get("DIALTONE_ADMIN_EMAIL")
+                .unwrap_or_else(|| "admin@localhost".to_owned()),
+            admin_password: self.get("DIALTONE_ADMIN_PASSWORD").map(SecretString::from),
+        }
+    }
+
+    fn limits(&mut self) -> LimitsConfig {
+        let per_second: f64 = self.parse("DIALTONE_CALLS_PER_SECOND", "1", "a number of calls");
+        let calls_per_second = CallRate::try_from(per_second).unwrap_or_else(|error| {
+            self.problem("DIALTONE_CALLS_PER_SECOND", error.to_string());
+            CallRate::default()
+        });
+        LimitsConfig {
+            max_concurrent_calls: self.parse(
+                "DIALTONE_MAX_CONCURRENT_CALLS",
+                "100",
+                "a number of calls",
+            ),
+            calls_per_second,
+            unplaced_gap: Duration::from_secs(self.parse(
+                "DIALTONE_UNPLACED_GAP_SECONDS",
+                "900",
+                "a number of seconds",
+            )),
+            region: self.parse(
+                "DIALTONE_DEFAULT_REGION",
+                "US",
+                "a country such as US or GB",
+            ),
+        }
+    }
+
+    fn log(&mut self) -> LogFormat {
+        match self.get("DIALTONE_LOG_FORMAT").as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                let what = format!("{other:?} is neither text nor json");
+                self.problem("DIALTONE_LOG_FORMAT", what);
+                LogFormat::Text
+            }
+        }
+    }
+
+    fn get(&self, variable: &str) -> Option<String> {
+        self.vars
+            .get(variable)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, variable: &'static str, expected: &str) -> String {
+        self.get(variable).unwrap_or_else(|| {
+            self.problem(variable, format!("is not set; expected {expected}"));
+            String::new()
+        })
+    }
+
+    /// The variable read as `T`, or its default, which must be readable.
+    fn parse<T: FromStr>(&mut self, variable: &'static str, default: &str, expected: &str) -> T {
+        let text = self.get(variable);
+        if let Some(value) = text.as_deref().and_then(|text| text.parse().ok()) {
+            return value;
+        }
+        if let Some(text) = text {
+            self.problem(variable, format!("{text:?} is not {expected}"));
+        }
+        default
+            .parse()
+            .ok()
+            .expect("a default is of its variable's form")
+    }
+
+    /// An http or https address without a slash at the end.
+    fn url(&mut self, variable: &'static str, default: Option<&str>, expected: &str) -> String {
+        let text = match (self.get(variable), default) {
+            (Some(text), _) => text,
+            (None, Some(default)) => default.to_owned(),
+            (None, None) => return self.required(variable, expected),
+        };
+        let text = text.trim_end_matches('/').to_owned();
+        let usable = reqwest::Url::parse(&text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
+        });
+        if !usable {
+            self.problem(variable, format!("{text:?} is not {expected}"));
+        }
+        text
+    }
+
+    fn problem(&mut self, variable: &'static str, what: String) {
+        self.problems.push(Problem { variable, what });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let needed = [
+            ("TWILIO_ACCOUNT_SID", "AC1"),
+            ("TWILIO_AUTH_TOKEN", "token"),
+            ("TWILIO_PHONE_NUMBER", "+12025550100, +12025550101"),
+            ("ELEVENLABS_API_KEY", "key"),
+            ("ELEVENLABS_AGENT_ID", "agent_1"),
+            ("PUBLIC_URL", "https://dialer.example.com/"),
+        ];
+        needed
+            .iter()
+            .chain(pairs)
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_minimal_environment_is_enough() {
+        let config = Config::from_vars(vars(&[])).unwrap();
+        assert_eq!(config.server.public_url, "https://dialer.example.com");
+        assert_eq!(config.twilio.phone_numbers.len(), 2);
+        assert!(matches!(config.store, StoreConfig::Embedded { .. }));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_reported_at_once() {
+        let error = Config::from_vars(BTreeMap::from([
+            ("LISTEN_ADDR".to_owned(), "here".to_owned()),
+            ("PUBLIC_URL".to_owned(), "dialer.example.com".to_owned()),
+            ("DIALTONE_CALLS_PER_SECOND".to_owned(), "1000".to_owned()),
+            ("MONGODB_URI".to_owned(), "mongodb://localhost".to_owned()),
+        ]))
+        .unwrap_err();
+        let variables: Vec<_> = error.0.iter().map(|problem| problem.variable).collect();
+        assert_eq!(
+            variables,
+            [
+                "LISTEN_ADDR",
+                "PUBLIC_URL",
+                "TWILIO_ACCOUNT_SID",
+                "TWILIO_AUTH_TOKEN",
+                "TWILIO_PHONE_NUMBER",
+                "ELEVENLABS_API_KEY",
+                "ELEVENLABS_AGENT_ID",
+                "JWT_SECRET",
+                "DIALTONE_CALLS_PER_SECOND",
+            ]
+        );
+    }
+
+    // proves F-90
+    #[test]
+    fn secrets_are_not_printed() {
+        let config = Config::from_vars(vars(&[
+            ("MONGODB_URI", "mongodb://u:hunter2@h"),
+            ("JWT_SECRET", "0123456789012345678901234567890123"),
+        ]))
+        .unwrap();
+        let printed = format!("{config:?}");
+        assert!(
+            !printed.contains("hunter2") && !printed.contains("token\""),
+            "{printed}"
+        );
+    }
+}

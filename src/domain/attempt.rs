@@ -1,0 +1,207 @@
+//! One doing of one step: its states, and the facts that are learned on the way.
+
+use std::time::Duration;
+
+use super::{
+    Timestamp,
+    ids::{AttemptId, CallSid, ConversationId, StreamSid},
+    outcome::{Fault, Outcome},
+    phone::PhoneNumber,
+};
+
+/// One dialing of one enrollment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The enrollment and the number of the dialing.
+    pub id: AttemptId,
+    /// Which of the campaign's steps, from 0.
+    pub step: u16,
+    /// Whom we call.
+    pub to: PhoneNumber,
+    /// The number that the callee sees.
+    pub from: PhoneNumber,
+    /// When the intent was saved.
+    pub reserved_at: Timestamp,
+    /// When the carrier is to be asked: the start that pacing gave out.
+    pub dial_at: Timestamp,
+    /// What is known to have happened.
+    pub state: AttemptState,
+    /// Facts that come beside the states, in any order.
+    pub facts: CallFacts,
+}
+
+/// A state holds what is known by then and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptState {
+    /// Saved before the carrier was asked; the carrier has not replied yet.
+    Reserved,
+    /// The carrier was asked and gave no usable answer: the call may exist.
+    Unknown {
+        /// When the answer failed to come.
+        since: Timestamp,
+        /// How often the carrier was asked about it and knew nothing.
+        n_looks: u32,
+    },
+    /// The carrier has named the call; it is queued or on its way.
+    Dialing {
+        /// The carrier's name for the call.
+        sid: CallSid,
+    },
+    /// The callee's phone rings.
+    Ringing {
+        /// The carrier's name for the call.
+        sid: CallSid,
+    },
+    /// Somebody or something answered.
+    Connected {
+        /// The carrier's name for the call.
+        sid: CallSid,
+        /// When.
+        since: Timestamp,
+    },
+    /// Over. Final: late facts are added, the state stays.
+    Ended {
+        /// None when the attempt ended before the carrier named a call.
+        sid: Option<CallSid>,
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+    /// Given back without a call, and not counted. Final.
+    Released {
+        /// When.
+        at: Timestamp,
+        /// Why no call was placed.
+        why: ReleaseReason,
+    },
+}
+
+/// Why an attempt ended without a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReleaseReason {
+    /// The campaign was no longer active, or this process was ending, at the moment of dialing.
+    Withheld,
+    /// The carrier was asked twice, after its listing delay, and knows no such call.
+    NeverPlaced,
+    /// The carrier refused for a reason that is not the contact's.
+    Refused(Fault),
+    /// The carrier could not be reached, so nothing was asked.
+    Unreachable,
+}
+
+/// Facts about a call that do not depend on the order in which they come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallFacts {
+    /// When the phone began to ring.
+    pub ringing_at: Option<Timestamp>,
+    /// When it was answered: from the answered event or the media stream, never from the carrier's
+    /// start time, which is set while ringing.
+    pub answered_at: Option<Timestamp>,
+    /// How long the carrier says the call lasted from the answer.
+    pub duration: Option<Duration>,
+    /// The network's own result code (SIP).
+    pub network_code: Option<u16>,
+    /// The one media stream of the call.
+    pub stream: Option<StreamSid>,
+    /// When the audio ended.
+    pub media_ended_at: Option<Timestamp>,
+    /// The agent vendor's name for the conversation.
+    pub conversation: Option<ConversationId>,
+    /// From the answer to the agent's first audio.
+    pub first_audio_after: Option<Duration>,
+    /// Why no agent could be had, in words for an operator.
+    pub agent_failure: Option<String>,
+    /// Who ended the call, where evidence says so.
+    pub ended_by: Option<Party>,
+}
+
+/// A side of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// The person called.
+    Callee,
+    /// The voice agent.
+    Agent,
+    /// Somebody at the dashboard or the API.
+    Operator,
+    /// This software: a limit, a shutdown.
+    System,
+}
+
+impl ReleaseReason {
+    /// The reason's name in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Withheld => "withheld",
+            Self::NeverPlaced => "neverPlaced",
+            Self::Refused(_) => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+impl AttemptState {
+    /// The state's name in the API, in events and in stores.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Unknown { .. } => "unknown",
+            Self::Dialing { .. } => "dialing",
+            Self::Ringing { .. } => "ringing",
+            Self::Connected { .. } => "connected",
+            Self::Ended { .. } => "ended",
+            Self::Released { .. } => "released",
+        }
+    }
+
+    /// The carrier's name for the call, where it has one.
+    pub fn sid(&self) -> Option<&CallSid> {
+        match self {
+            Self::Dialing { sid } | Self::Ringing { sid } | Self::Connected { sid, .. } => {
+                Some(sid)
+            }
+            Self::Ended { sid, .. } => sid.as_ref(),
+            Self::Reserved | Self::Unknown { .. } | Self::Released { .. } => None,
+        }
+    }
+
+    /// Whether the attempt still holds its place: it counts against every limit.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Reserved
+            | Self::Unknown { .. }
+            | Self::Dialing { .. }
+            | Self::Ringing { .. }
+            | Self::Connected { .. } => true,
+            Self::Ended { .. } | Self::Released { .. } => false,
+        }
+    }
+
+    /// How the attempt ended, once it has.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Ended { outcome, .. } => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+impl Party {
+    /// The party's name in the API and in stores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Callee => "callee",
+            Self::Agent => "agent",
+            Self::Operator => "operator",
+            Self::System => "system",
+        }
+    }
+
+    /// The party of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Callee, Self::Agent, Self::Operator, Self::System]
+            .into_iter()
+            .find(|party| party.name() == name)
+    }
+}

@@ -1,0 +1,142 @@
+//! What happened, as it is stored, numbered and shown.
+//!
+//! A campaign's events are its log: the live view is fed from them and a call's timeline and
+//! transcript are read from them. They record decisions; they are never the source of one.
+
+use super::{
+    Timestamp,
+    attempt::Party,
+    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+};
+
+/// Something that happened in a campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Whose.
+    pub tenant: TenantId,
+    /// In which campaign.
+    pub campaign: CampaignId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventKind {
+    /// The campaign's status or settings changed.
+    Campaign {
+        /// [`super::campaign::CampaignStatus::name`].
+        status: String,
+        /// Why it paused, in words for people.
+        reason: Option<String>,
+    },
+    /// People were added; the number of them.
+    Enrolled {
+        /// How many.
+        n: u64,
+    },
+    /// A call changed its state.
+    Call {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Whom it is for.
+        contact: ContactId,
+        /// [`super::attempt::AttemptState::name`].
+        state: String,
+        /// [`super::outcome::Outcome::name`], once ended.
+        outcome: Option<String>,
+    },
+    /// An enrollment began to wait for another attempt, or came to its end.
+    Enrollment {
+        /// Which.
+        enrollment: EnrollmentId,
+        /// [`super::enrollment::EnrollmentState::name`].
+        state: String,
+        /// When it is due again.
+        due_at: Option<Timestamp>,
+    },
+    /// Something in the course of a call that changes no state.
+    Timeline {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What.
+        moment: Moment,
+    },
+    /// A line of what was said.
+    Transcript {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The line.
+        line: TranscriptLine,
+    },
+}
+
+/// Moments in the course of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moment {
+    /// The carrier's media stream began.
+    MediaStarted,
+    /// The agent is on the line.
+    AgentJoined {
+        /// The vendor's name for the conversation.
+        conversation: ConversationId,
+    },
+    /// No agent could be had, in words for an operator.
+    AgentFailed {
+        /// Why.
+        detail: String,
+    },
+    /// The callee spoke over the agent, and what was not yet heard was discarded.
+    Interrupted,
+    /// The callee pressed a key.
+    KeyPressed {
+        /// One of `0-9*#A-D`.
+        digit: char,
+    },
+    /// The talk ended.
+    MediaEnded {
+        /// Who left first, where evidence says so.
+        by: Option<Party>,
+    },
+    /// A call turned up for an attempt that was given up; it is being ended.
+    LateCall,
+}
+
+/// One line of a transcript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranscriptLine {
+    /// Counts turns of the conversation from 1. A line of the same turn and speaker replaces the
+    /// one before.
+    pub turn: u32,
+    /// Who spoke: [`Party::Callee`] or [`Party::Agent`].
+    pub speaker: Party,
+    /// What was said.
+    pub text: String,
+    /// Whether the text may still change.
+    pub is_final: bool,
+    /// Whether the callee cut this turn of the agent short.
+    pub interrupted: bool,
+}
+
+/// An event with its place in the campaign's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// From 1, rising; the order in which to read a campaign's events.
+    pub seq: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+impl EventKind {
+    /// The attempt that the event is about.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Self::Call { attempt, .. }
+            | Self::Timeline { attempt, .. }
+            | Self::Transcript { attempt, .. } => Some(*attempt),
+            Self::Campaign { .. } | Self::Enrolled { .. } | Self::Enrollment { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What other systems tell us about an attempt.
+//!
+//! Signals come repeated, late and in any order, from callbacks, from look-ups and from the media
+//! path. They are facts, not commands: what follows from one is decided elsewhere.
+
+use std::time::Duration;
+
+use super::{
+    Timestamp,
+    attempt::Party,
+    ids::{CallSid, ConversationId, StreamSid},
+    outcome::Fault,
+};
+
+/// One thing that was told about an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// The carrier's name for the call, when the teller gave it.
+    pub sid: Option<CallSid>,
+    /// When it happened, or arrived where the teller does not say.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: SignalKind,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalKind {
+    /// The carrier has the call.
+    Placed,
+    /// The callee's phone rings.
+    Ringing,
+    /// Somebody or something answered.
+    Answered,
+    /// The carrier says that the call is over.
+    Over {
+        /// How.
+        end: CallEnd,
+        /// From the answer to the end.
+        duration: Option<Duration>,
+        /// The network's own result code (SIP).
+        network_code: Option<u16>,
+    },
+    /// The call's audio arrives here.
+    MediaStarted {
+        /// The carrier's name for the stream.
+        stream: StreamSid,
+    },
+    /// The agent is on the line.
+    AgentJoined {
+        /// The vendor's name for the conversation.
+        conversation: ConversationId,
+    },
+    /// The agent's first audio was sent to the callee.
+    AgentSpoke,
+    /// No agent could be had, or it was lost; in words for an operator.
+    AgentFailed {
+        /// Why.
+        detail: String,
+    },
+    /// The audio ended.
+    MediaEnded {
+        /// Who left first, where evidence says so.
+        by: Option<Party>,
+    },
+}
+
+/// How the carrier says a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallEnd {
+    /// It was answered and is over.
+    Completed,
+    /// Busy or rejected.
+    Busy,
+    /// Rang until the time was over.
+    NoAnswer,
+    /// Could not be made.
+    Failed(Fault),
+    /// Ended by us before anybody answered.
+    Canceled,
+}

@@ -1,0 +1,177 @@
+//! Load, decide, save; and begin again when another process was faster.
+
+use std::sync::Arc;
+
+use tracing::{Instrument as _, Span, field::Empty, info, info_span};
+
+use super::{
+    Core, EngineError, EngineResult,
+    decide::{Change, Decision, Input, Snapshot, decide},
+};
+use crate::{
+    domain::{
+        attempt::{Attempt, AttemptState},
+        campaign::Campaign,
+        enrollment::{Enrollment, EnrollmentState},
+        ids::{AttemptId, EnrollmentId, TenantId},
+    },
+    store::{Commit, StoreError},
+};
+
+/// How often a save may find that another process was faster. Each time the other one got on, so
+/// only a broken store comes this far.
+const MAX_CONFLICTS: u32 = 50;
+
+impl Core {
+    /// Lets `input` happen to an enrollment, and carries out what follows.
+    pub(super) async fn handle(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        enrollment: EnrollmentId,
+        input: &Input,
+    ) -> EngineResult<()> {
+        let span = info_span!(
+            "enrollment",
+            campaign_id = Empty,
+            contact_id = Empty,
+            attempt_id = Empty,
+            call_sid = Empty,
+        );
+        self.handle_in_span(tenant, enrollment, input)
+            .instrument(span)
+            .await
+    }
+
+    async fn handle_in_span(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        id: EnrollmentId,
+        input: &Input,
+    ) -> EngineResult<()> {
+        for _ in 0..MAX_CONFLICTS {
+            let enrollment = self
+                .store
+                .find_enrollment(tenant, id)
+                .await?
+                .ok_or(EngineError::NotFound { what: "enrollment" })?;
+            match self.decide_and_save(&enrollment, input).await {
+                Err(EngineError::Store(StoreError::Conflict { .. })) => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Conflict {
+            record: id.to_string(),
+        }
+        .into())
+    }
+
+    /// One round: decides on `enrollment` as it was loaded, saves and acts.
+    pub(super) async fn decide_and_save(
+        self: &Arc<Self>,
+        enrollment: &Enrollment,
+        input: &Input,
+    ) -> EngineResult<()> {
+        let campaign = self
+            .store
+            .find_campaign(enrollment.tenant, enrollment.campaign)
+            .await?
+            .ok_or(EngineError::NotFound { what: "campaign" })?;
+        let past = self.past_attempt(enrollment, input).await?;
+        let snapshot = Snapshot {
+            campaign: &campaign,
+            enrollment,
+            past: past.as_ref(),
+            timing: &self.settings.timing,
+        };
+        let decision = decide(&snapshot, input, self.now());
+        record_ids(enrollment, &decision);
+        self.save(enrollment, &campaign, decision).await
+    }
+
+    async fn save(
+        self: &Arc<Self>,
+        before: &Enrollment,
+        campaign: &Campaign,
+        decision: Decision,
+    ) -> EngineResult<()> {
+        if let Some(change) = decision.save {
+            let frees_a_place = before.open_attempt().is_some()
+                && !matches!(change.enrollment.state, EnrollmentState::Open { .. });
+            log_change(&change);
+            let Change {
+                enrollment,
+                attempt,
+                events,
+            } = change;
+            self.store
+                .commit(&Commit {
+                    enrollment,
+                    attempt,
+                    events,
+                })
+                .await?;
+            if frees_a_place {
+                self.wake.notify_one();
+            }
+        }
+        if !decision.events.is_empty() {
+            self.store.append_events(&decision.events).await?;
+        }
+        for effect in decision.effects {
+            self.perform(before, campaign, effect).await;
+        }
+        Ok(())
+    }
+
+    /// The attempt that `input` is about, when it is not the open one.
+    async fn past_attempt(
+        &self,
+        enrollment: &Enrollment,
+        input: &Input,
+    ) -> EngineResult<Option<Attempt>> {
+        let Some(id) = about(input).filter(|id| !enrollment.has_open(*id)) else {
+            return Ok(None);
+        };
+        let call = self.store.find_call(enrollment.tenant, id).await?;
+        Ok(call.map(|call| call.attempt))
+    }
+}
+
+fn about(input: &Input) -> Option<AttemptId> {
+    match input {
+        Input::Claimed { .. } => None,
+        Input::Withheld { attempt }
+        | Input::Replied { attempt, .. }
+        | Input::Told { attempt, .. }
+        | Input::LookedUp { attempt, .. }
+        | Input::HangUp { attempt, .. } => Some(*attempt),
+    }
+}
+
+fn record_ids(enrollment: &Enrollment, decision: &Decision) {
+    let span = Span::current();
+    span.record("campaign_id", tracing::field::display(enrollment.campaign));
+    span.record("contact_id", tracing::field::display(enrollment.contact));
+    let changed = decision
+        .save
+        .as_ref()
+        .and_then(|change| change.attempt.as_ref());
+    if let Some(attempt) = changed.or(enrollment.open_attempt()) {
+        span.record("attempt_id", tracing::field::display(attempt.id));
+        if let Some(sid) = attempt.state.sid() {
+            span.record("call_sid", tracing::field::display(sid));
+        }
+    }
+}
+
+/// One line for each change of state.
+fn log_change(change: &Change) {
+    let Some(attempt) = &change.attempt else {
+        return;
+    };
+    match &attempt.state {
+        AttemptState::Ended { outcome, .. } => info!(outcome = %outcome, "call ended"),
+        AttemptState::Released { why, .. } => info!(why = why.name(), "attempt released"),
+        state => info!(state = state.name(), "call changed"),
+    }
+}

@@ -1,0 +1,438 @@
+//! The one place where it is decided what happens next.
+//!
+//! [`decide`] is a plain function: what is known, what came in and the time go in; what to save, what
+//! to do after that and what to tell come out. It knows no store, no carrier and no clock. Old news
+//! is ordinary input: signals come late, twice and in any order, and must never move a call
+//! backwards.
+
+mod ending;
+mod reply;
+mod told;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::domain::{
+    Timestamp,
+    attempt::{Attempt, AttemptState, CallFacts, Party},
+    campaign::Campaign,
+    enrollment::{Enrollment, EnrollmentState},
+    event::{Event, EventKind, Moment},
+    ids::{AttemptId, CallSid},
+    outcome::{Fault, Outcome},
+    phone::PhoneNumber,
+    rules::{self, Verdict},
+    signal::{Signal, SignalKind},
+    step::Step,
+};
+
+/// What is known when something comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The campaign as last saved.
+    pub campaign: &'a Campaign,
+    /// The enrollment as last saved.
+    pub enrollment: &'a Enrollment,
+    /// The attempt that the input is about, when it is not the open one.
+    pub past: Option<&'a Attempt>,
+    /// How long to wait for what.
+    pub timing: &'a Timing,
+}
+
+/// How long to wait for what, before the carrier is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// For the carrier's reply to our request, counted from the dial start. Longer than the
+    /// request's own deadline, so that a reply that comes at all comes first.
+    pub reply: Duration,
+    /// Between two questions about a call that the carrier does not know, or does not answer for.
+    /// Longer than the carrier's list lags behind.
+    pub look: Duration,
+    /// For an answer, beyond the ringing time: the network may need a minute to reach the phone.
+    pub answer: Duration,
+    /// For the end of a call, beyond its greatest length.
+    pub talk: Duration,
+    /// Between two questions about a talk that goes on: its end may have been told to a process that
+    /// died.
+    pub going_on: Duration,
+    /// For the end of a call whose audio has ended.
+    pub hangup: Duration,
+    /// Before a person is dialed again whose call was never placed after all (F-02).
+    pub unplaced_gap: Duration,
+    /// Before an enrollment is tried again that the carrier could not take.
+    pub refused_gap: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            reply: Duration::from_secs(20),
+            look: Duration::from_secs(10),
+            answer: Duration::from_secs(75),
+            talk: Duration::from_secs(60),
+            going_on: Duration::from_secs(60),
+            hangup: Duration::from_secs(10),
+            unplaced_gap: Duration::from_secs(15 * 60),
+            refused_gap: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Everything that can happen to an enrollment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Dispatch claimed the enrollment and pacing gave it a dial start.
+    Claimed {
+        /// When to ask the carrier.
+        dial_at: Timestamp,
+        /// The number the callee sees.
+        from: PhoneNumber,
+    },
+    /// The dial start came and the call must not go out any more. The carrier was not asked.
+    Withheld {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// The carrier was asked for a call.
+    Replied {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it said.
+        reply: CarrierReply,
+    },
+    /// Somebody told something about a call.
+    Told {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What.
+        signal: Signal,
+    },
+    /// No news came in time, and the carrier was asked about the call.
+    LookedUp {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The enrollment's version when the question was asked. Who has moved on meanwhile is not
+        /// unknown to the carrier because the question was asked too early.
+        version: u64,
+        /// What it knows.
+        finding: Finding,
+    },
+    /// The call is to be ended, in whatever state it is.
+    HangUp {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Who wants that.
+        by: Party,
+    },
+}
+
+/// What a carrier says to a request for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CarrierReply {
+    /// The call exists under this name.
+    Accepted(CallSid),
+    /// No call exists.
+    Refused(Fault),
+    /// No call exists; ask again later.
+    Throttled {
+        /// How much later.
+        wait: Duration,
+    },
+    /// Nothing was asked.
+    Unreachable,
+    /// No usable answer: the call may exist.
+    Unknown,
+}
+
+/// What a carrier knows of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The call, and how far it has come.
+    Found {
+        /// The carrier's name for it.
+        sid: CallSid,
+        /// How far it has come.
+        status: SignalKind,
+    },
+    /// No such call.
+    Absent,
+    /// The carrier did not answer.
+    Unanswered,
+}
+
+/// What to save, and what to do when that is saved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decision {
+    /// What to save, if anything changed.
+    pub save: Option<Change>,
+    /// What to tell where nothing is saved.
+    pub events: Vec<Event>,
+    /// What to do, after saving.
+    pub effects: Vec<Effect>,
+}
+
+/// An enrollment with its version raised, the attempt that changed with it, and what happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The enrollment to save.
+    pub enrollment: Enrollment,
+    /// The attempt to save, open or past.
+    pub attempt: Option<Attempt>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// What to do outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the carrier for a call at the attempt's dial start.
+    Place {
+        /// The saved intent.
+        attempt: Attempt,
+        /// How long it may ring.
+        ring_timeout: Duration,
+        /// How long the call may last.
+        max_duration: Duration,
+    },
+    /// End a call at the carrier.
+    EndCall {
+        /// Which.
+        sid: CallSid,
+    },
+    /// Stand the campaign still, because every call would fail alike.
+    PauseCampaign {
+        /// Why.
+        fault: Fault,
+    },
+    /// Count a call that was answered and got no agent; several in a row stand the campaign still.
+    NoteAgentFailed {
+        /// Why, in words for an operator.
+        detail: String,
+    },
+    /// A call got its agent: failures before it were not a row.
+    NoteAgentJoined,
+    /// Begin no calls for a while.
+    RestCarrier {
+        /// How long.
+        wait: Duration,
+    },
+    /// Count a refusal that nobody has classified; several in a row stand the campaign still.
+    NoteUnclassified {
+        /// What the carrier said.
+        fault: Fault,
+    },
+    /// The carrier accepted a call: refusals before it were not a row.
+    NoteAccepted,
+}
+
+/// What follows from `input`, given what is known.
+pub fn decide(snapshot: &Snapshot<'_>, input: &Input, now: Timestamp) -> Decision {
+    match input {
+        Input::Claimed { dial_at, from } => open(snapshot, *dial_at, from, now),
+        Input::Withheld { attempt } => match snapshot.open(*attempt) {
+            Some(open) => reply::withheld(snapshot, open, now),
+            None => Decision::default(),
+        },
+        Input::Replied { attempt, reply } => match snapshot.open(*attempt) {
+            Some(open) => reply::replied(snapshot, open, reply, now),
+            None => reply::replied_late(snapshot, reply, now),
+        },
+        Input::Told { attempt, signal } => match snapshot.open(*attempt) {
+            Some(open) => told::told(snapshot, open, signal, now),
+            None => told::told_late(snapshot, signal, now),
+        },
+        Input::LookedUp {
+            attempt,
+            version,
+            finding,
+        } => match snapshot.open(*attempt) {
+            Some(_) if *finding == Finding::Absent && *version != snapshot.enrollment.version => {
+                Decision::default()
+            }
+            Some(open) => reply::looked_up(snapshot, open, finding, now),
+            None => Decision::default(),
+        },
+        Input::HangUp { attempt, by } => match snapshot.open(*attempt) {
+            Some(open) => hang_up(snapshot, open, *by, now),
+            None => Decision::default(),
+        },
+    }
+}
+
+/// Opens an attempt for a claimed enrollment, if the rules allow it now.
+fn open(
+    snapshot: &Snapshot<'_>,
+    dial_at: Timestamp,
+    from: &PhoneNumber,
+    now: Timestamp,
+) -> Decision {
+    let enrollment = snapshot.enrollment;
+    match rules::may_begin(snapshot.campaign, enrollment, now) {
+        Verdict::Allowed => {}
+        // Saving it unchanged ends the claim.
+        Verdict::Hold(_) => return snapshot.save(enrollment.state.clone(), None, vec![]),
+        Verdict::Never(_) => {
+            return snapshot.finish(None, None, now);
+        }
+    }
+    let Some(Step::VoiceCall(call)) = snapshot.campaign.steps.get(usize::from(enrollment.cursor))
+    else {
+        return snapshot.finish(None, None, now);
+    };
+    let attempt = Attempt {
+        id: enrollment.next_attempt_id(),
+        step: enrollment.cursor,
+        to: enrollment.phone.clone(),
+        from: from.clone(),
+        reserved_at: now,
+        dial_at,
+        state: AttemptState::Reserved,
+        facts: CallFacts::default(),
+    };
+    let mut decision = snapshot.keep_open(attempt.clone(), dial_at + snapshot.timing.reply, now);
+    if let Some(change) = &mut decision.save {
+        change.enrollment.n_attempts = attempt.id.number;
+    }
+    decision.effects.push(Effect::Place {
+        attempt,
+        ring_timeout: call.ring_timeout,
+        max_duration: call.max_duration,
+    });
+    decision
+}
+
+/// Ends a call, or sees to it that the one that may be on its way is ended.
+fn hang_up(snapshot: &Snapshot<'_>, open: &Attempt, by: Party, now: Timestamp) -> Decision {
+    let mut attempt = open.clone();
+    attempt.facts.ended_by.get_or_insert(by);
+    match open.state.sid().cloned() {
+        Some(sid) => {
+            let mut decision = snapshot.keep_open(attempt, now + snapshot.timing.hangup, now);
+            decision.effects.push(Effect::EndCall { sid });
+            decision
+        }
+        // The request may be on its way: it is held back at its start, or else the carrier's reply
+        // names the call, which is then ended and stays on record.
+        None if open.state == AttemptState::Reserved => {
+            snapshot.keep_open(attempt, open.dial_at + snapshot.timing.reply, now)
+        }
+        None => snapshot.keep_open(attempt, now + snapshot.timing.look, now),
+    }
+}
+
+impl Snapshot<'_> {
+    /// The open attempt, if that is its id.
+    fn open(&self, id: AttemptId) -> Option<&Attempt> {
+        self.enrollment.open_attempt().filter(|open| open.id == id)
+    }
+
+    /// Saves the enrollment in `state`.
+    fn save(
+        &self,
+        state: EnrollmentState,
+        attempt: Option<Attempt>,
+        events: Vec<Event>,
+    ) -> Decision {
+        let mut enrollment = self.enrollment.clone();
+        enrollment.state = state;
+        enrollment.version += 1;
+        Decision {
+            save: Some(Change {
+                enrollment,
+                attempt,
+                events,
+            }),
+            ..Decision::default()
+        }
+    }
+
+    /// Saves the open attempt, and tells of it when its state changed.
+    fn keep_open(&self, attempt: Attempt, check_at: Timestamp, now: Timestamp) -> Decision {
+        let before = self.enrollment.open_attempt().map(|open| open.state.name());
+        let changed = before != Some(attempt.state.name());
+        let events = changed
+            .then(|| self.call_event(&attempt, now))
+            .into_iter()
+            .collect();
+        let state = EnrollmentState::Open {
+            attempt: attempt.clone(),
+            check_at,
+        };
+        self.save(state, Some(attempt), events)
+    }
+
+    /// Saves the enrollment as done.
+    fn finish(
+        &self,
+        attempt: Option<Attempt>,
+        outcome: Option<Outcome>,
+        now: Timestamp,
+    ) -> Decision {
+        let mut events: Vec<Event> = attempt
+            .iter()
+            .map(|attempt| self.call_event(attempt, now))
+            .collect();
+        let state = EnrollmentState::Finished { outcome, at: now };
+        events.push(self.enrollment_event(&state, now));
+        self.save(state, attempt, events)
+    }
+
+    /// Saves the enrollment as waiting until `due_at`.
+    fn wait(&self, attempt: Attempt, due_at: Timestamp, now: Timestamp) -> Decision {
+        let state = EnrollmentState::Waiting { due_at };
+        let events = vec![
+            self.call_event(&attempt, now),
+            self.enrollment_event(&state, now),
+        ];
+        self.save(state, Some(attempt), events)
+    }
+
+    fn event(&self, kind: EventKind, now: Timestamp) -> Event {
+        Event {
+            tenant: self.enrollment.tenant,
+            campaign: self.enrollment.campaign,
+            at: now,
+            kind,
+        }
+    }
+
+    fn call_event(&self, attempt: &Attempt, now: Timestamp) -> Event {
+        let kind = EventKind::Call {
+            attempt: attempt.id,
+            contact: self.enrollment.contact,
+            state: attempt.state.name().to_owned(),
+            outcome: attempt
+                .state
+                .outcome()
+                .map(|outcome| outcome.name().to_owned()),
+        };
+        self.event(kind, now)
+    }
+
+    fn enrollment_event(&self, state: &EnrollmentState, now: Timestamp) -> Event {
+        let due_at = match state {
+            EnrollmentState::Waiting { due_at } => Some(*due_at),
+            EnrollmentState::Open { .. } | EnrollmentState::Finished { .. } => None,
+        };
+        let kind = EventKind::Enrollment {
+            enrollment: self.enrollment.id,
+            state: state.name().to_owned(),
+            due_at,
+        };
+        self.event(kind, now)
+    }
+
+    fn moment(&self, attempt: AttemptId, moment: Moment, now: Timestamp) -> Event {
+        self.event(EventKind::Timeline { attempt, moment }, now)
+    }
+
+    /// The longest that a call of the present step may ring and last.
+    fn call_limits(&self) -> (Duration, Duration) {
+        match self.campaign.steps.get(usize::from(self.enrollment.cursor)) {
+            Some(Step::VoiceCall(call)) => (call.ring_timeout, call.max_duration),
+            None => (Duration::ZERO, Duration::ZERO),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What follows from the carrier's answers: to a request for a call, and to questions about one.
+
+use super::{CarrierReply, Decision, Effect, Finding, Snapshot, ending, told};
+use crate::domain::{
+    Timestamp,
+    attempt::{Attempt, AttemptState, ReleaseReason},
+    campaign::CampaignStatus,
+    event::Moment,
+    ids::CallSid,
+    outcome::{Fault, FaultClass, Outcome},
+    signal::{CallEnd, Signal, SignalKind},
+};
+
+/// How often the carrier must say that it knows no such call before that is believed (F-03).
+const LOOKS: u32 = 2;
+
+/// How often one enrollment may be refused for a reason that nobody has classified.
+const MAX_UNCLASSIFIED: u32 = 3;
+
+/// The call must not go out, and the carrier was not asked.
+pub(super) fn withheld(snapshot: &Snapshot<'_>, open: &Attempt, now: Timestamp) -> Decision {
+    if open.state == AttemptState::Reserved {
+        give_back(snapshot, open, ReleaseReason::Withheld, now, now)
+    } else {
+        Decision::default()
+    }
+}
+
+/// Ends an attempt for which there is no call: as cancelled when somebody hung it up, or else as
+/// released, so that the contact is called when `due_at` has come.
+fn give_back(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    why: ReleaseReason,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> Decision {
+    let goes_on = snapshot.campaign.status != CampaignStatus::Cancelled;
+    if goes_on && open.facts.ended_by.is_some() {
+        return ending::end(snapshot, open.clone(), None, Outcome::Canceled, now);
+    }
+    ending::release(snapshot, open.clone(), why, due_at, now)
+}
+
+/// The carrier answered a request for a call.
+pub(super) fn replied(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    reply: &CarrierReply,
+    now: Timestamp,
+) -> Decision {
+    match (reply, &open.state) {
+        (CarrierReply::Accepted(sid), _) => {
+            let placed = Signal {
+                sid: Some(sid.clone()),
+                at: now,
+                kind: SignalKind::Placed,
+            };
+            let mut decision = told::told(snapshot, open, &placed, now);
+            decision.effects.push(Effect::NoteAccepted);
+            decision
+        }
+        // A callback was faster than the reply, and it proves that the call exists.
+        (_, state) if state.sid().is_some() => Decision::default(),
+        (CarrierReply::Refused(fault), _) => refused(snapshot, open, fault, now),
+        (CarrierReply::Throttled { wait }, _) => {
+            let fault = Fault {
+                class: FaultClass::Limit,
+                code: None,
+                detail: "the carrier asked for fewer requests".to_owned(),
+            };
+            rest(snapshot, open, ReleaseReason::Refused(fault), *wait, now)
+        }
+        (CarrierReply::Unreachable, _) => {
+            let wait = snapshot.timing.look;
+            rest(snapshot, open, ReleaseReason::Unreachable, wait, now)
+        }
+        (CarrierReply::Unknown, _) => ask_later(snapshot, open, 0, now),
+    }
+}
+
+/// The carrier answered after the attempt was given up.
+pub(super) fn replied_late(
+    snapshot: &Snapshot<'_>,
+    reply: &CarrierReply,
+    now: Timestamp,
+) -> Decision {
+    match reply {
+        CarrierReply::Accepted(sid) => {
+            let placed = Signal {
+                sid: Some(sid.clone()),
+                at: now,
+                kind: SignalKind::Placed,
+            };
+            told::told_late(snapshot, &placed, now)
+        }
+        CarrierReply::Refused(_)
+        | CarrierReply::Throttled { .. }
+        | CarrierReply::Unreachable
+        | CarrierReply::Unknown => Decision::default(),
+    }
+}
+
+/// The carrier will not place the call: whose fault it is decides what follows.
+fn refused(snapshot: &Snapshot<'_>, open: &Attempt, fault: &Fault, now: Timestamp) -> Decision {
+    let released = |due_at: Timestamp, effect: Effect| {
+        let why = ReleaseReason::Refused(fault.clone());
+        let mut decision = ending::release(snapshot, open.clone(), why, due_at, now);
+        decision.effects.push(effect);
+        decision
+    };
+    let later = now + snapshot.timing.refused_gap;
+    match fault.class {
+        FaultClass::Number | FaultClass::Network => ending::end(
+            snapshot,
+            open.clone(),
+            None,
+            Outcome::Failed(fault.clone()),
+            now,
+        ),
+        FaultClass::Account
+        | FaultClass::CallerNumber
+        | FaultClass::Destination
+        | FaultClass::Ours => released(
+            now,
+            Effect::PauseCampaign {
+                fault: fault.clone(),
+            },
+        ),
+        FaultClass::Limit => released(
+            later,
+            Effect::RestCarrier {
+                wait: snapshot.timing.look,
+            },
+        ),
+        // Not the contact's fault as far as is known; but who is refused again and again is given up.
+        FaultClass::Unclassified if n_released(snapshot) >= MAX_UNCLASSIFIED => {
+            let outcome = Outcome::Failed(fault.clone());
+            ending::end(snapshot, open.clone(), None, outcome, now)
+        }
+        FaultClass::Unclassified => released(
+            later,
+            Effect::NoteUnclassified {
+                fault: fault.clone(),
+            },
+        ),
+    }
+}
+
+/// How many attempts of the enrollment were given back before this one.
+fn n_released(snapshot: &Snapshot<'_>) -> u32 {
+    let enrollment = snapshot.enrollment;
+    enrollment
+        .n_attempts
+        .saturating_sub(enrollment.n_counted + 1)
+}
+
+fn rest(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    why: ReleaseReason,
+    wait: std::time::Duration,
+    now: Timestamp,
+) -> Decision {
+    let mut decision = ending::release(snapshot, open.clone(), why, now + wait, now);
+    decision.effects.push(Effect::RestCarrier { wait });
+    decision
+}
+
+/// Keeps the attempt open as unknown, to ask the carrier (again) after its list has settled.
+fn ask_later(snapshot: &Snapshot<'_>, open: &Attempt, n_looks: u32, now: Timestamp) -> Decision {
+    let since = match open.state {
+        AttemptState::Unknown { since, .. } => since,
+        _ => now,
+    };
+    let mut attempt = open.clone();
+    attempt.state = AttemptState::Unknown { since, n_looks };
+    snapshot.keep_open(attempt, now + snapshot.timing.look, now)
+}
+
+/// The carrier was asked about a call from which no news had come.
+pub(super) fn looked_up(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    finding: &Finding,
+    now: Timestamp,
+) -> Decision {
+    match (finding, &open.state) {
+        (Finding::Found { sid, status }, _) => found(snapshot, open, sid, status, now),
+        (Finding::Unanswered, _) => {
+            snapshot.keep_open(open.clone(), now + snapshot.timing.look, now)
+        }
+        (Finding::Absent, AttemptState::Reserved) => ask_later(snapshot, open, 1, now),
+        (Finding::Absent, AttemptState::Unknown { n_looks, .. }) if n_looks + 1 < LOOKS => {
+            ask_later(snapshot, open, n_looks + 1, now)
+        }
+        (Finding::Absent, AttemptState::Unknown { .. }) => {
+            let due_at = now + snapshot.timing.unplaced_gap;
+            give_back(snapshot, open, ReleaseReason::NeverPlaced, due_at, now)
+        }
+        (Finding::Absent, state) => {
+            // The carrier once named this call and has forgotten it: whatever it was, it is over.
+            let over = SignalKind::Over {
+                end: CallEnd::Failed(Fault {
+                    class: FaultClass::Network,
+                    code: None,
+                    detail: "the carrier no longer knows the call".to_owned(),
+                }),
+                duration: None,
+                network_code: None,
+            };
+            let signal = Signal {
+                sid: state.sid().cloned(),
+                at: now,
+                kind: over,
+            };
+            told::told(snapshot, open, &signal, now)
+        }
+    }
+}
+
+/// The call exists: takes over what the carrier knows, and ends a call that should be over.
+fn found(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    sid: &CallSid,
+    status: &SignalKind,
+    now: Timestamp,
+) -> Decision {
+    let signal = Signal {
+        sid: Some(sid.clone()),
+        at: now,
+        kind: status.clone(),
+    };
+    let mut decision = told::told(snapshot, open, &signal, now);
+    let still_open = decision
+        .save
+        .as_ref()
+        .is_none_or(|change| change.enrollment.open_attempt().is_some());
+    if !still_open {
+        return decision;
+    }
+    if decision.save.is_none() {
+        let check_at = told::check_at(snapshot, open, now);
+        decision.save = snapshot.keep_open(open.clone(), check_at, now).save;
+    }
+    if is_overdue(snapshot, open, now) {
+        decision.effects.push(Effect::EndCall { sid: sid.clone() });
+    }
+    decision
+}
+
+/// Whether the call should have been over by now.
+fn is_overdue(snapshot: &Snapshot<'_>, open: &Attempt, now: Timestamp) -> bool {
+    let (ring, length) = snapshot.call_limits();
+    match &open.state {
+        AttemptState::Connected { since, .. } => {
+            open.facts.media_ended_at.is_some()
+                || open.facts.ended_by.is_some()
+                || now >= *since + length + snapshot.timing.talk
+        }
+        AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {
+            open.facts.ended_by.is_some()
+                || snapshot.campaign.status == CampaignStatus::Cancelled
+                || now >= open.dial_at + ring + snapshot.timing.answer
+        }
+        AttemptState::Reserved
+        | AttemptState::Unknown { .. }
+        | AttemptState::Ended { .. }
+        | AttemptState::Released { .. } => false,
+    }
+}
+
+/// A call turned up for an attempt that was given up.
+pub(super) fn late_call(
+    snapshot: &Snapshot<'_>,
+    past: &Attempt,
+    sid: &CallSid,
+    now: Timestamp,
+) -> Decision {
+    Decision {
+        events: vec![snapshot.moment(past.id, Moment::LateCall, now)],
+        effects: vec![Effect::EndCall { sid: sid.clone() }],
+        ..Decision::default()
+    }
+}

@@ -1,0 +1,286 @@
+//! What follows from signals: callbacks, look-ups and the media path.
+
+use super::{Decision, Effect, Snapshot, ending, reply};
+use crate::domain::{
+    Timestamp,
+    attempt::{Attempt, AttemptState, CallFacts, Party},
+    campaign::CampaignStatus,
+    enrollment::EnrollmentState,
+    event::{Event, Moment},
+    ids::CallSid,
+    outcome::Outcome,
+    signal::{CallEnd, Signal, SignalKind},
+};
+
+/// A signal about the open attempt.
+pub(super) fn told(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    signal: &Signal,
+    now: Timestamp,
+) -> Decision {
+    let bound = open.state.sid();
+    if let (Some(bound), Some(told)) = (bound, &signal.sid)
+        && bound != told
+    {
+        // A second call for the same attempt: it must not stay up.
+        return second_call(snapshot, open, told, &signal.kind, now);
+    }
+    let Some(sid) = bound.or(signal.sid.as_ref()).cloned() else {
+        return Decision::default();
+    };
+    let mut attempt = open.clone();
+    attempt.facts = with_facts(&open.facts, signal);
+    if let SignalKind::Over { end, .. } = &signal.kind {
+        let outcome = ending::judge(end, &attempt.facts);
+        return ending::end(snapshot, attempt, Some(sid), outcome, now);
+    }
+    if let Some(state) = advance(&open.state, &sid, signal) {
+        attempt.state = state;
+    }
+    if attempt == *open {
+        return Decision::default();
+    }
+    let check_at = check_at(snapshot, &attempt, now);
+    let mut decision = snapshot.keep_open(attempt, check_at, now);
+    if let (Some(change), Some(moment)) =
+        (&mut decision.save, moment_of(snapshot, open, signal, now))
+    {
+        change.events.push(moment);
+    }
+    decision.effects.extend(agent_note(open, &signal.kind));
+    if bound.is_none() && is_unwanted(snapshot, open) {
+        decision.effects.push(Effect::EndCall { sid });
+    }
+    decision
+}
+
+/// What an agent's coming or not coming says about the calls after this one.
+fn agent_note(open: &Attempt, kind: &SignalKind) -> Option<Effect> {
+    let is_news = open.facts.conversation.is_none() && open.facts.agent_failure.is_none();
+    match kind {
+        SignalKind::AgentJoined { .. } if is_news => Some(Effect::NoteAgentJoined),
+        SignalKind::AgentFailed { detail } if is_news => Some(Effect::NoteAgentFailed {
+            detail: detail.clone(),
+        }),
+        _ => None,
+    }
+}
+
+/// Whether nobody wants the call any more that only now got a name.
+fn is_unwanted(snapshot: &Snapshot<'_>, open: &Attempt) -> bool {
+    matches!(open.facts.ended_by, Some(Party::Operator | Party::System))
+        || snapshot.campaign.status == CampaignStatus::Cancelled
+}
+
+/// A signal about an attempt that is no longer open: late facts are added, nothing is revived.
+pub(super) fn told_late(snapshot: &Snapshot<'_>, signal: &Signal, now: Timestamp) -> Decision {
+    let Some(past) = snapshot.past else {
+        return Decision::default();
+    };
+    match (&past.state, &signal.sid) {
+        (AttemptState::Released { .. }, Some(sid)) if shows_life(&signal.kind) => {
+            reply::late_call(snapshot, past, sid, now)
+        }
+        (
+            AttemptState::Ended {
+                sid: Some(bound), ..
+            },
+            Some(told),
+        ) if bound != told => second_call(snapshot, past, told, &signal.kind, now),
+        (AttemptState::Ended { .. }, _) => add_facts(snapshot, past, signal),
+        _ => Decision::default(),
+    }
+}
+
+/// The state after `signal`, or `None` when it is old news. `sid` names the call.
+fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<AttemptState> {
+    use AttemptState::{Connected, Dialing, Ended, Released, Reserved, Ringing, Unknown};
+
+    let sid = sid.clone();
+    match (&signal.kind, state) {
+        (
+            SignalKind::Answered | SignalKind::MediaStarted { .. },
+            Reserved | Unknown { .. } | Dialing { .. } | Ringing { .. },
+        ) => Some(Connected {
+            sid,
+            since: signal.at,
+        }),
+        (SignalKind::Ringing, Reserved | Unknown { .. } | Dialing { .. }) => Some(Ringing { sid }),
+        (SignalKind::Placed, Reserved | Unknown { .. }) => Some(Dialing { sid }),
+        (
+            SignalKind::Answered
+            | SignalKind::MediaStarted { .. }
+            | SignalKind::Ringing
+            | SignalKind::Placed
+            | SignalKind::AgentJoined { .. }
+            | SignalKind::AgentSpoke
+            | SignalKind::AgentFailed { .. }
+            | SignalKind::MediaEnded { .. }
+            | SignalKind::Over { .. },
+            Reserved
+            | Unknown { .. }
+            | Dialing { .. }
+            | Ringing { .. }
+            | Connected { .. }
+            | Ended { .. }
+            | Released { .. },
+        ) => None,
+    }
+}
+
+/// The facts with what `signal` adds. What is known stays, so the order of signals does not matter.
+fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
+    let mut facts = facts.clone();
+    match &signal.kind {
+        SignalKind::Placed => {}
+        SignalKind::Ringing => {
+            facts.ringing_at.get_or_insert(signal.at);
+        }
+        SignalKind::Answered => {
+            facts.answered_at.get_or_insert(signal.at);
+        }
+        SignalKind::Over {
+            duration,
+            network_code,
+            ..
+        } => {
+            facts.duration = facts.duration.or(*duration);
+            facts.network_code = facts.network_code.or(*network_code);
+        }
+        SignalKind::MediaStarted { stream } => {
+            facts.answered_at.get_or_insert(signal.at);
+            facts.stream.get_or_insert_with(|| stream.clone());
+        }
+        SignalKind::AgentJoined { conversation } => {
+            facts
+                .conversation
+                .get_or_insert_with(|| conversation.clone());
+        }
+        SignalKind::AgentSpoke => {
+            if let (None, Some(answered_at)) = (facts.first_audio_after, facts.answered_at) {
+                facts.first_audio_after = signal.at.duration_since(answered_at).try_into().ok();
+            }
+        }
+        SignalKind::AgentFailed { detail } => {
+            facts.agent_failure.get_or_insert_with(|| detail.clone());
+        }
+        SignalKind::MediaEnded { by } => {
+            facts.media_ended_at.get_or_insert(signal.at);
+            facts.ended_by = facts.ended_by.or(*by);
+        }
+    }
+    facts
+}
+
+/// When to ask the carrier if nothing else comes.
+pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestamp) -> Timestamp {
+    let (ring, length) = snapshot.call_limits();
+    let timing = snapshot.timing;
+    let facts = &attempt.facts;
+    match &attempt.state {
+        // Its end was asked for, or is bound to come.
+        AttemptState::Dialing { .. }
+        | AttemptState::Ringing { .. }
+        | AttemptState::Connected { .. }
+            if facts.ended_by.is_some() || facts.media_ended_at.is_some() =>
+        {
+            now + timing.hangup
+        }
+        AttemptState::Connected { since, .. } => (*since + length + timing.talk)
+            .min(now + timing.going_on)
+            .max(now + timing.look),
+        AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {
+            (attempt.dial_at + ring + timing.answer).max(now + timing.look)
+        }
+        AttemptState::Reserved
+        | AttemptState::Unknown { .. }
+        | AttemptState::Ended { .. }
+        | AttemptState::Released { .. } => now + timing.look,
+    }
+}
+
+/// The timeline's line for a signal that says something new besides a state.
+fn moment_of(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    signal: &Signal,
+    now: Timestamp,
+) -> Option<Event> {
+    let moment = match &signal.kind {
+        SignalKind::MediaStarted { .. } => Moment::MediaStarted,
+        SignalKind::AgentJoined { conversation } => Moment::AgentJoined {
+            conversation: conversation.clone(),
+        },
+        SignalKind::AgentFailed { detail } => Moment::AgentFailed {
+            detail: detail.clone(),
+        },
+        SignalKind::MediaEnded { by } => Moment::MediaEnded { by: *by },
+        SignalKind::Placed
+        | SignalKind::Ringing
+        | SignalKind::Answered
+        | SignalKind::AgentSpoke
+        | SignalKind::Over { .. } => return None,
+    };
+    Some(snapshot.moment(open.id, moment, now))
+}
+
+fn shows_life(kind: &SignalKind) -> bool {
+    match kind {
+        SignalKind::Placed
+        | SignalKind::Ringing
+        | SignalKind::Answered
+        | SignalKind::MediaStarted { .. }
+        | SignalKind::AgentJoined { .. }
+        | SignalKind::AgentSpoke => true,
+        SignalKind::AgentFailed { .. }
+        | SignalKind::MediaEnded { .. }
+        | SignalKind::Over { .. } => false,
+    }
+}
+
+fn second_call(
+    snapshot: &Snapshot<'_>,
+    attempt: &Attempt,
+    other: &CallSid,
+    kind: &SignalKind,
+    now: Timestamp,
+) -> Decision {
+    if shows_life(kind) {
+        reply::late_call(snapshot, attempt, other, now)
+    } else {
+        Decision::default()
+    }
+}
+
+/// Adds what came late to an ended attempt.
+///
+/// An agent whose arrival was reported after the end turns *abandoned* into *answered*: the outcome
+/// follows from the facts, in whatever order they came.
+fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Decision {
+    let mut attempt = past.clone();
+    attempt.facts = with_facts(&past.facts, signal);
+    if attempt.facts == past.facts {
+        return Decision::default();
+    }
+    let mut state = snapshot.enrollment.state.clone();
+    if let AttemptState::Ended { outcome, .. } = &mut attempt.state
+        && matches!(outcome, Outcome::Abandoned | Outcome::AgentUnavailable)
+    {
+        *outcome = ending::judge(&CallEnd::Completed, &attempt.facts);
+        if let EnrollmentState::Finished {
+            outcome: Some(last),
+            ..
+        } = &mut state
+            && past.id.number == snapshot.enrollment.n_attempts
+        {
+            *last = outcome.clone();
+        }
+    }
+    let events = if attempt.state == past.state {
+        vec![]
+    } else {
+        vec![snapshot.call_event(&attempt, signal.at)]
+    };
+    snapshot.save(state, Some(attempt), events)
+}

@@ -1,0 +1,86 @@
+//! The leases on dispatching that this process holds.
+//!
+//! The store decides who holds one. What is remembered here is until when, so that a process that
+//! was held up for longer than that neither saves an intent nor sends a request any more.
+
+use tracing::{error, info};
+
+use super::{Core, EngineResult};
+use crate::{
+    domain::{Timestamp, ids::TenantId},
+    store::Fencing,
+};
+
+/// A lease as it was last taken or renewed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    fencing: Fencing,
+    renew_at: Timestamp,
+    ends_at: Timestamp,
+}
+
+impl Core {
+    /// The fencing number of the tenant's lease, taken or renewed when it is time; none while
+    /// another process holds it.
+    pub(super) async fn hold_lease(
+        &self,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> EngineResult<Option<Fencing>> {
+        if let Some(lease) = self.lease(tenant)
+            && now < lease.renew_at
+        {
+            return Ok(Some(lease.fencing));
+        }
+        let ttl = self.settings.lease;
+        let held = self.store.hold_lease(tenant, self.node, ttl, now).await?;
+        let Some(fencing) = held else {
+            self.forget_lease(tenant);
+            return Ok(None);
+        };
+        if self
+            .lease(tenant)
+            .is_none_or(|lease| lease.fencing != fencing)
+        {
+            info!(%tenant, fencing = fencing.0, "dispatching for tenant");
+        }
+        let lease = Lease {
+            fencing,
+            renew_at: now + ttl / 3,
+            ends_at: now + ttl,
+        };
+        self.leases().insert(tenant, lease);
+        Ok(Some(fencing))
+    }
+
+    /// Whether the tenant's lease is this process's at `now`, as far as it remembers.
+    pub(super) fn has_lease(&self, tenant: TenantId, now: Timestamp) -> bool {
+        self.lease(tenant).is_some_and(|lease| now < lease.ends_at)
+    }
+
+    /// Gives the tenant's lease back, so that another process dispatches at once.
+    pub(super) async fn let_go(&self, tenant: TenantId) {
+        if self.lease(tenant).is_none() {
+            return;
+        }
+        self.forget_lease(tenant);
+        if let Err(error) = self.store.release_lease(tenant, self.node).await {
+            error!(%error, %tenant, "lease could not be given back; it ends by itself");
+        }
+    }
+
+    /// The lease has passed to another process.
+    pub(super) fn forget_lease(&self, tenant: TenantId) {
+        self.leases().remove(&tenant);
+    }
+
+    fn lease(&self, tenant: TenantId) -> Option<Lease> {
+        self.leases().get(&tenant).copied()
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<TenantId, Lease>> {
+        self.leases
+            .lock()
+            .expect("no code panics while it holds the leases")
+    }
+}

@@ -1,0 +1,350 @@
+//! What people ask of campaigns and calls.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use tracing::{info, warn};
+
+use super::{Core, Engine, EngineError, EngineResult, decide::Input};
+use crate::{
+    domain::{
+        attempt::Party,
+        audience::{Member, NewEnrollment},
+        campaign::{Campaign, CampaignAction, CampaignStatus, NotAllowed},
+        event::{Event, EventKind},
+        ids::{AttemptId, CampaignId, ContactId, EnrollmentId, TenantId},
+        pacing::PacingLimits,
+        phone::{PhoneNumber, Region},
+        retry::RetryPolicy,
+        step::Step,
+    },
+    store::{CallFilter, PageRequest, StoreError},
+};
+
+/// Everything about a campaign that its owner decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignEdit {
+    /// For people.
+    pub name: String,
+    /// What is done for each contact.
+    pub steps: Vec<Step>,
+    /// How fast.
+    pub pacing: PacingLimits,
+    /// How often again.
+    pub retry: RetryPolicy,
+    /// The number callees see.
+    pub caller_id: Option<PhoneNumber>,
+    /// The country of numbers without `+`.
+    pub region: Region,
+}
+
+/// What became of people who were to be enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Enrolled {
+    /// How many were added.
+    pub n_added: u64,
+    /// The positions of those whose number the campaign already has.
+    pub duplicates: Vec<usize>,
+}
+
+/// How often a change finds that another process was faster before it is given up.
+const MAX_CONFLICTS: u32 = 20;
+
+/// How many open calls of a stopped campaign are read at once.
+const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("500 is not zero");
+
+impl Engine {
+    /// Adds a campaign as a draft.
+    pub async fn create_campaign(
+        &self,
+        tenant: TenantId,
+        edit: CampaignEdit,
+    ) -> EngineResult<Campaign> {
+        let now = self.core.now();
+        let campaign = Campaign {
+            id: CampaignId::new(self.core.clock.new_uuid()),
+            tenant,
+            name: edit.name,
+            status: CampaignStatus::Draft,
+            steps: edit.steps,
+            pacing: edit.pacing,
+            retry: edit.retry,
+            caller_id: edit.caller_id,
+            region: edit.region,
+            created_at: now,
+            updated_at: now,
+            started_at: None,
+            ended_at: None,
+            version: 1,
+        };
+        self.core.store.insert_campaign(&campaign).await?;
+        self.core.store.append_events(&[changed(&campaign)]).await?;
+        info!(campaign_id = %campaign.id, "campaign created");
+        Ok(campaign)
+    }
+
+    /// Changes a campaign's settings; `edit` gives the new ones from the present ones.
+    pub async fn edit_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        edit: impl Fn(&Campaign) -> EngineResult<CampaignEdit>,
+    ) -> EngineResult<Campaign> {
+        let core = &self.core;
+        let campaign = core
+            .change_campaign(tenant, id, |current| {
+                current.status.allow(CampaignAction::Edit)?;
+                let edit = edit(current)?;
+                Ok(Campaign {
+                    name: edit.name,
+                    steps: edit.steps,
+                    pacing: edit.pacing,
+                    retry: edit.retry,
+                    caller_id: edit.caller_id,
+                    region: edit.region,
+                    updated_at: core.now(),
+                    ..current.clone()
+                })
+            })
+            .await?;
+        core.wake.notify_one();
+        Ok(campaign)
+    }
+
+    /// Starts, pauses, resumes or stops a campaign. Asking again changes nothing.
+    ///
+    /// After a stop, calls that nobody has answered yet are cancelled; talks go on to their end.
+    pub async fn change_status(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        action: CampaignAction,
+    ) -> EngineResult<Campaign> {
+        let core = &self.core;
+        let campaign = core
+            .change_campaign(tenant, id, |current| Ok(current.after(action, core.now())?))
+            .await?;
+        core.wake.notify_one();
+        if action == CampaignAction::Stop {
+            // A task of its own: whoever asked may leave before it is done.
+            let core = core.clone();
+            core.tasks
+                .clone()
+                .spawn(async move { core.withdraw_unanswered(tenant, id).await });
+        }
+        Ok(campaign)
+    }
+
+    /// Hides a campaign from every list.
+    pub async fn delete_campaign(&self, tenant: TenantId, id: CampaignId) -> EngineResult<()> {
+        let campaign = self.core.load_campaign(tenant, id).await?;
+        campaign.status.allow(CampaignAction::Delete)?;
+        let usage = self.core.store.usage(tenant).await?;
+        if usage.get(&id).is_some_and(|usage| usage.n_open > 0) {
+            let detail = "calls of this campaign are still up; delete it when they are over";
+            return Err(EngineError::Invalid(detail.to_owned()));
+        }
+        self.core
+            .store
+            .delete_campaign(tenant, id, campaign.version)
+            .await?;
+        Ok(())
+    }
+
+    /// Adds people to a campaign that has not ended; they are due at once.
+    pub async fn enroll(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        members: Vec<Member>,
+    ) -> EngineResult<Enrolled> {
+        let core = &self.core;
+        let campaign = core.load_campaign(tenant, id).await?;
+        campaign.status.allow(CampaignAction::Enroll)?;
+        let enrollments: Vec<NewEnrollment> = members
+            .into_iter()
+            .map(|member| NewEnrollment {
+                id: EnrollmentId::new(core.clock.new_uuid()),
+                contact: ContactId::new(core.clock.new_uuid()),
+                member,
+            })
+            .collect();
+        let now = core.now();
+        let duplicates = core.store.enroll(tenant, id, &enrollments, now).await?;
+        let added: Vec<EnrollmentId> = enrollments
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| duplicates.binary_search(at).is_err())
+            .map(|(_, new)| new.id)
+            .collect();
+        core.undo_if_ended(tenant, id, &added).await?;
+        let n_added = added.len() as u64;
+        if n_added > 0 {
+            let kind = EventKind::Enrolled { n: n_added };
+            core.store
+                .append_events(&[Event {
+                    tenant,
+                    campaign: id,
+                    at: now,
+                    kind,
+                }])
+                .await?;
+            core.wake.notify_one();
+        }
+        Ok(Enrolled {
+            n_added,
+            duplicates,
+        })
+    }
+
+    /// Takes a person who was never tried out of a campaign.
+    pub async fn remove(&self, tenant: TenantId, enrollment: EnrollmentId) -> EngineResult<()> {
+        if self
+            .core
+            .store
+            .remove_enrollment(tenant, enrollment)
+            .await?
+        {
+            return Ok(());
+        }
+        match self.core.store.find_enrollment(tenant, enrollment).await? {
+            None => Err(EngineError::NotFound { what: "enrollment" }),
+            Some(_) => Err(EngineError::Invalid(
+                "this contact was already called in the campaign and stays in its records"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Ends a call.
+    pub async fn hang_up(&self, tenant: TenantId, attempt: AttemptId) -> EngineResult<()> {
+        let input = Input::HangUp {
+            attempt,
+            by: Party::Operator,
+        };
+        self.core.handle(tenant, attempt.enrollment, &input).await
+    }
+
+    /// Adds lines to a campaign's log.
+    pub async fn log(&self, events: &[Event]) -> EngineResult<()> {
+        Ok(self.core.store.append_events(events).await?)
+    }
+}
+
+impl Core {
+    pub(super) async fn load_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> EngineResult<Campaign> {
+        let campaign = self.store.find_campaign(tenant, id).await?;
+        campaign.ok_or(EngineError::NotFound { what: "campaign" })
+    }
+
+    /// Loads, changes and saves a campaign, and begins again when another process was faster.
+    pub(super) async fn change_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        change: impl Fn(&Campaign) -> EngineResult<Campaign>,
+    ) -> EngineResult<Campaign> {
+        for _ in 0..MAX_CONFLICTS {
+            let current = self.load_campaign(tenant, id).await?;
+            let next = change(&current)?;
+            if next == current {
+                return Ok(current);
+            }
+            match self.save_campaign(next).await {
+                Err(EngineError::Store(StoreError::Conflict { .. })) => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Conflict {
+            record: id.to_string(),
+        }
+        .into())
+    }
+
+    /// Saves a campaign as changed from the version it carries.
+    pub(super) async fn save_campaign(&self, mut campaign: Campaign) -> EngineResult<Campaign> {
+        campaign.version += 1;
+        self.store
+            .save_campaign(&campaign, &[changed(&campaign)])
+            .await?;
+        info!(campaign_id = %campaign.id, status = campaign.status.name(), "campaign changed");
+        Ok(campaign)
+    }
+
+    /// Cancels the calls of a stopped campaign that nobody has answered yet. What is missed here,
+    /// because a process ends or the store fails, is ended when it is looked up.
+    async fn withdraw_unanswered(self: Arc<Self>, tenant: TenantId, campaign: CampaignId) {
+        let filter = CallFilter {
+            campaign: Some(campaign),
+            open: Some(true),
+            ..CallFilter::default()
+        };
+        let mut page = PageRequest {
+            limit: PAGE,
+            cursor: None,
+        };
+        loop {
+            let calls = match self.store.list_calls(tenant, &filter, &page).await {
+                Ok(calls) => calls,
+                Err(error) => {
+                    warn!(%error, campaign_id = %campaign, "calls not withdrawn yet");
+                    return;
+                }
+            };
+            for call in calls
+                .items
+                .iter()
+                .filter(|it| it.attempt.facts.answered_at.is_none())
+            {
+                let attempt = call.attempt.id;
+                let input = Input::HangUp {
+                    attempt,
+                    by: Party::Operator,
+                };
+                if let Err(error) = self.handle(tenant, attempt.enrollment, &input).await {
+                    warn!(%error, attempt_id = %attempt, "call not withdrawn yet");
+                }
+            }
+            page.cursor = match calls.next {
+                Some(cursor) => Some(cursor),
+                None => return,
+            };
+        }
+    }
+
+    /// Takes people out again who were added while the campaign came to its end: a completed
+    /// campaign has nobody waiting.
+    async fn undo_if_ended(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        added: &[EnrollmentId],
+    ) -> EngineResult<()> {
+        let campaign = self.load_campaign(tenant, id).await?;
+        let Err(NotAllowed { .. }) = campaign.status.allow(CampaignAction::Enroll) else {
+            return Ok(());
+        };
+        for enrollment in added {
+            self.store.remove_enrollment(tenant, *enrollment).await?;
+        }
+        Ok(campaign.status.allow(CampaignAction::Enroll)?)
+    }
+}
+
+/// The event that says where a campaign stands.
+fn changed(campaign: &Campaign) -> Event {
+    let status = &campaign.status;
+    let kind = EventKind::Campaign {
+        status: status.name().to_owned(),
+        reason: status.reason(),
+    };
+    Event {
+        tenant: campaign.tenant,
+        campaign: campaign.id,
+        at: campaign.updated_at,
+        kind,
+    }
+}

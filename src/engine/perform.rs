@@ -1,0 +1,333 @@
+//! The only place that carries out effects.
+//!
+//! An effect is carried out after the decision that asked for it was saved. What became of it comes
+//! back as an input; an effect that is lost in a crash is found by `recover`.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::SemaphorePermit;
+use tracing::{error, info, warn};
+
+use super::{
+    Core, EngineError, EngineResult, LaneKey,
+    decide::{CarrierReply, Effect, Input},
+};
+use crate::{
+    domain::{
+        Timestamp,
+        attempt::AttemptState,
+        campaign::{Campaign, CampaignStatus, PauseReason},
+        enrollment::Enrollment,
+        ids::{CallSid, CampaignId, TenantId},
+        pacing::{self, Lane},
+    },
+    store::StoreError,
+    telephony::{CallRequest, CarrierError},
+};
+
+/// How often a call is tried to be ended before that is left to `recover`.
+const END_TRIES: u32 = 3;
+
+/// How long a request may wait to leave before what is saved is read again: a pause acts sooner than
+/// a second.
+const CHECK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long to wait when as many requests are under way as may be.
+const NO_ROOM: Duration = Duration::from_millis(5);
+
+/// A saved intent on its way to the carrier.
+struct DialOrder {
+    campaign: CampaignId,
+    dial_at: Timestamp,
+    request: CallRequest,
+}
+
+impl Core {
+    pub(super) async fn perform(
+        self: &Arc<Self>,
+        enrollment: &Enrollment,
+        campaign: &Campaign,
+        effect: Effect,
+    ) {
+        match effect {
+            Effect::Place {
+                attempt,
+                ring_timeout,
+                max_duration,
+            } => {
+                let request = CallRequest {
+                    attempt: attempt.id,
+                    to: attempt.to,
+                    from: attempt.from,
+                    ring_timeout,
+                    max_duration,
+                };
+                let order = DialOrder {
+                    campaign: campaign.id,
+                    dial_at: attempt.dial_at,
+                    request,
+                };
+                self.tasks
+                    .spawn(self.clone().dial(enrollment.tenant, order));
+            }
+            Effect::EndCall { sid } => {
+                self.tasks.spawn(self.clone().end_call(sid));
+            }
+            Effect::PauseCampaign { fault } => {
+                self.stand_still(campaign, PauseReason::Carrier(fault))
+                    .await;
+            }
+            Effect::NoteAgentFailed { detail } => {
+                if self.note_agent_failed(campaign.id) >= self.settings.max_agent_failures {
+                    self.stand_still(campaign, PauseReason::Agent { detail })
+                        .await;
+                }
+            }
+            Effect::NoteAgentJoined => {
+                self.carrier_state()
+                    .agent_failures_in_a_row
+                    .remove(&campaign.id);
+            }
+            Effect::RestCarrier { wait } => self.rest_carrier(wait),
+            Effect::NoteUnclassified { fault } => {
+                if self.note_unclassified(campaign.id) >= self.settings.max_unclassified {
+                    self.stand_still(campaign, PauseReason::Carrier(fault))
+                        .await;
+                }
+            }
+            Effect::NoteAccepted => self.note_accepted(campaign.id),
+        }
+    }
+
+    /// Asks the carrier for a call at the attempt's dial start, if it may still go out then.
+    ///
+    /// Boxed, because what follows from the reply may be another dial.
+    fn dial(self: Arc<Self>, tenant: TenantId, order: DialOrder) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let attempt = order.request.attempt;
+            self.wait_until(order.dial_at).await;
+            let input = match self.wait_to_depart(tenant, &order).await {
+                Ok(Some(permit)) => {
+                    let reply = reply_of(self.carrier.place(&order.request).await);
+                    drop(permit);
+                    Input::Replied { attempt, reply }
+                }
+                Ok(None) => Input::Withheld { attempt },
+                Err(error) => {
+                    warn!(%error, attempt_id = %attempt, "call withheld: the store did not answer");
+                    Input::Withheld { attempt }
+                }
+            };
+            if let Err(error) = self.handle(tenant, attempt.enrollment, &input).await {
+                warn!(%error, attempt_id = %attempt, "reply not saved; the call will be looked up");
+            }
+        })
+    }
+
+    /// Waits until the request may leave without coming too close to the one before, and there is
+    /// room for it; none when it must not leave any more. What is saved was read again less than
+    /// [`CHECK_AGAIN`] before.
+    async fn wait_to_depart(
+        &self,
+        tenant: TenantId,
+        order: &DialOrder,
+    ) -> EngineResult<Option<SemaphorePermit<'_>>> {
+        loop {
+            let Some(campaign) = self.may_still_dial(tenant, order).await? else {
+                return Ok(None);
+            };
+            let again_at = self.now() + CHECK_AGAIN;
+            while self.now() < again_at && !self.closing.is_cancelled() {
+                // A permit is taken only when it is used at once: waiting holds up nobody else.
+                let Ok(permit) = self.requests.try_acquire() else {
+                    self.wait_until(self.now() + NO_ROOM).await;
+                    continue;
+                };
+                match self.depart(&campaign) {
+                    Ok(()) => return Ok(Some(permit)),
+                    Err(at) => {
+                        drop(permit);
+                        self.wait_until(at.min(again_at)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a request of that campaign leave now, or says when to try again.
+    fn depart(&self, campaign: &Campaign) -> Result<(), Timestamp> {
+        let keys = [
+            LaneKey::TenantRate(campaign.tenant),
+            LaneKey::CampaignRate(campaign.id),
+            LaneKey::CampaignDelay(campaign.id),
+        ];
+        let paces = [
+            Lane::of_rate(self.settings.tenant_limits.calls_per_second),
+            Lane::of_rate(campaign.pacing.calls_per_second),
+            Lane::of_delay(campaign.pacing.call_delay),
+        ];
+        let mut state = self.carrier_state();
+        let mut lanes: [Lane; 3] = std::array::from_fn(|n| {
+            state
+                .lanes
+                .get(&keys[n])
+                .map_or(paces[n], |lane| lane.at_pace_of(paces[n]))
+        });
+        pacing::depart(&mut lanes, self.now())?;
+        state.lanes.extend(keys.into_iter().zip(lanes));
+        Ok(())
+    }
+
+    /// The campaign, if the call may still go out by what is saved now (F-05).
+    async fn may_still_dial(
+        &self,
+        tenant: TenantId,
+        order: &DialOrder,
+    ) -> EngineResult<Option<Campaign>> {
+        let attempt = order.request.attempt;
+        let campaign = self.store.find_campaign(tenant, order.campaign).await?;
+        let enrollment = self
+            .store
+            .find_enrollment(tenant, attempt.enrollment)
+            .await?;
+        let is_wanted = enrollment
+            .as_ref()
+            .and_then(Enrollment::open_attempt)
+            .is_some_and(|open| {
+                open.id == attempt
+                    && open.state == AttemptState::Reserved
+                    && open.facts.ended_by.is_none()
+            });
+        let now = self.now();
+        let in_time = now <= order.dial_at + self.settings.send_window;
+        let is_ours = self.has_lease(tenant, now) && !self.closing.is_cancelled();
+        let may = is_wanted && in_time && is_ours;
+        Ok(campaign.filter(|campaign| may && campaign.status == CampaignStatus::Active))
+    }
+
+    async fn wait_until(&self, at: Timestamp) {
+        let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+
+    async fn end_call(self: Arc<Self>, sid: CallSid) {
+        for n in 1..=END_TRIES {
+            match self.carrier.end(&sid).await {
+                Ok(()) => {
+                    info!(call_sid = %sid, "call ended at the carrier");
+                    return;
+                }
+                Err(error) => warn!(%error, call_sid = %sid, "call not ended yet"),
+            }
+            tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(n)).await;
+        }
+        error!(call_sid = %sid, "call could not be ended; asking the carrier again later");
+    }
+
+    /// Pauses a campaign because every call would fail alike. What was counted begins anew.
+    async fn stand_still(&self, campaign: &Campaign, reason: PauseReason) {
+        warn!(campaign_id = %campaign.id, by = reason.name(), "campaign paused");
+        self.note_accepted(campaign.id);
+        self.carrier_state()
+            .agent_failures_in_a_row
+            .remove(&campaign.id);
+        let pause = |current: &Campaign| Ok(current.paused_for(reason.clone(), self.now()));
+        match self
+            .change_campaign(campaign.tenant, campaign.id, pause)
+            .await
+        {
+            Ok(_) | Err(EngineError::Store(StoreError::Conflict { .. })) => {}
+            Err(error) => error!(%error, "campaign could not be paused"),
+        }
+    }
+
+    fn note_agent_failed(&self, campaign: CampaignId) -> u32 {
+        let mut state = self.carrier_state();
+        let n = state.agent_failures_in_a_row.entry(campaign).or_default();
+        *n += 1;
+        *n
+    }
+
+    fn rest_carrier(&self, wait: Duration) {
+        let until = self.now() + wait;
+        let mut state = self.carrier_state();
+        state.rest_until = state.rest_until.max(Some(until));
+    }
+
+    /// Until when no call may begin because the carrier asked for it.
+    pub(super) fn rest_until(&self) -> Option<Timestamp> {
+        self.carrier_state().rest_until
+    }
+
+    fn note_unclassified(&self, campaign: CampaignId) -> u32 {
+        let mut state = self.carrier_state();
+        let n = state.unclassified_in_a_row.entry(campaign).or_default();
+        *n += 1;
+        *n
+    }
+
+    fn note_accepted(&self, campaign: CampaignId) {
+        self.carrier_state().unclassified_in_a_row.remove(&campaign);
+    }
+
+    fn carrier_state(&self) -> std::sync::MutexGuard<'_, super::CarrierState> {
+        self.carrier_state
+            .lock()
+            .expect("no code panics while it holds the carrier's state")
+    }
+}
+
+fn reply_of(placed: Result<CallSid, CarrierError>) -> CarrierReply {
+    match placed {
+        Ok(sid) => CarrierReply::Accepted(sid),
+        Err(CarrierError::Refused(fault)) => {
+            info!(
+                code = fault.code,
+                class = fault.class.name(),
+                "carrier refused the call"
+            );
+            CarrierReply::Refused(fault)
+        }
+        Err(CarrierError::Throttled { wait }) => CarrierReply::Throttled { wait },
+        Err(error @ CarrierError::Unreachable(_)) => {
+            warn!(%error, "carrier cannot be reached");
+            CarrierReply::Unreachable
+        }
+        Err(error @ CarrierError::Unknown(_)) => {
+            warn!(%error, "carrier gave no usable answer");
+            CarrierReply::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::{Fault, FaultClass};
+
+    #[test]
+    fn every_answer_of_a_carrier_becomes_a_reply() {
+        let fault = Fault {
+            class: FaultClass::Number,
+            code: Some(1),
+            detail: String::new(),
+        };
+        let wait = Duration::from_secs(1);
+        let unreachable = CarrierError::Unreachable("down".into());
+        let unknown = CarrierError::Unknown("time-out".into());
+        assert_eq!(
+            reply_of(Err(CarrierError::Refused(fault.clone()))),
+            CarrierReply::Refused(fault)
+        );
+        assert_eq!(
+            reply_of(Err(CarrierError::Throttled { wait })),
+            CarrierReply::Throttled { wait }
+        );
+        assert_eq!(reply_of(Err(unreachable)), CarrierReply::Unreachable);
+        assert_eq!(reply_of(Err(unknown)), CarrierReply::Unknown);
+    }
+}

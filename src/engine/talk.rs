@@ -1,0 +1,130 @@
+//! What the answering and the audio of a call need to know.
+
+use super::{Engine, EngineError, EngineResult};
+use crate::domain::{
+    attempt::AttemptState,
+    campaign::{Campaign, CampaignStatus},
+    enrollment::Enrollment,
+    ids::{AttemptId, CallSid, StreamSid, TenantId},
+    signal::{Signal, SignalKind},
+    step::{Step, VoiceCall},
+};
+
+/// A call that an agent may join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talk {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The carrier's name for the call.
+    pub call: CallSid,
+    /// The campaign it belongs to.
+    pub campaign: Campaign,
+    /// Whom it is with.
+    pub enrollment: Enrollment,
+    /// What the agent is told.
+    pub step: VoiceCall,
+}
+
+/// Why no agent may join.
+#[derive(Debug, thiserror::Error)]
+pub enum TalkRefused {
+    /// The attempt is not open, or the call is not the attempt's.
+    #[error("the call does not belong to an open attempt")]
+    NotOpen,
+    /// Another stream of the call was there before.
+    #[error("the call already has a media stream")]
+    SecondStream,
+    /// It cannot be known now.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Whether a call that was just answered belongs to an attempt that wants it. What the carrier
+    /// told with the question was already received.
+    pub async fn wants_call(&self, attempt: AttemptId) -> EngineResult<bool> {
+        let tenant = self.tenant_of(attempt).await?;
+        let Some(enrollment) = self
+            .core
+            .store
+            .find_enrollment(tenant, attempt.enrollment)
+            .await?
+        else {
+            return Ok(false);
+        };
+        let campaign = self.core.load_campaign(tenant, enrollment.campaign).await?;
+        Ok(enrollment.has_open(attempt) && campaign.status != CampaignStatus::Cancelled)
+    }
+
+    /// Whether the callee was left without an agent: none ever joined, or it was lost.
+    pub async fn was_left_alone(&self, attempt: AttemptId) -> EngineResult<bool> {
+        let tenant = self.tenant_of(attempt).await?;
+        let call = self.core.store.find_call(tenant, attempt).await?;
+        let call = call.ok_or(EngineError::NotFound { what: "attempt" })?;
+        let facts = &call.attempt.facts;
+        Ok(facts.conversation.is_none() || facts.agent_failure.is_some())
+    }
+
+    /// Binds the call's one media stream to its attempt and says what the agent is told.
+    ///
+    /// - Holds: of several streams for one attempt exactly one is bound, whatever the number of
+    ///   processes. Who comes twice with the same stream is told so twice; [`Talk`]s of one attempt
+    ///   in one process are the caller's to keep apart.
+    pub async fn begin_talk(
+        &self,
+        attempt: AttemptId,
+        call: CallSid,
+        stream: StreamSid,
+    ) -> Result<Talk, TalkRefused> {
+        let tenant = self.tenant_of(attempt).await?;
+        let kind = SignalKind::MediaStarted {
+            stream: stream.clone(),
+        };
+        let signal = Signal {
+            sid: Some(call.clone()),
+            at: self.core.now(),
+            kind,
+        };
+        self.tell(tenant, attempt, signal).await?;
+        let talk = self.load_talk(tenant, attempt, call).await?;
+        match talk
+            .enrollment
+            .open_attempt()
+            .and_then(|open| open.facts.stream.as_ref())
+        {
+            Some(bound) if *bound == stream => Ok(talk),
+            _ => Err(TalkRefused::SecondStream),
+        }
+    }
+
+    async fn load_talk(
+        &self,
+        tenant: TenantId,
+        attempt: AttemptId,
+        call: CallSid,
+    ) -> Result<Talk, TalkRefused> {
+        let store = &self.core.store;
+        let enrollment = store.find_enrollment(tenant, attempt.enrollment).await;
+        let enrollment = enrollment
+            .map_err(EngineError::from)?
+            .ok_or(TalkRefused::NotOpen)?;
+        let is_bound = enrollment.open_attempt().is_some_and(|open| {
+            open.id == attempt
+                && matches!(&open.state, AttemptState::Connected { sid, .. } if *sid == call)
+        });
+        if !is_bound {
+            return Err(TalkRefused::NotOpen);
+        }
+        let campaign = self.core.load_campaign(tenant, enrollment.campaign).await?;
+        let Some(Step::VoiceCall(step)) = campaign.steps.get(usize::from(enrollment.cursor)) else {
+            return Err(TalkRefused::NotOpen);
+        };
+        Ok(Talk {
+            attempt,
+            call,
+            step: step.clone(),
+            campaign,
+            enrollment,
+        })
+    }
+}

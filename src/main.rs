@@ -1,0 +1,5 @@
+//! The `dialtone` command.
+
+fn main() -> std::process::ExitCode {
+    dialtone::cli::main()
+}

@@ -1,0 +1,384 @@
+//! What clients are shown: one set of structs for Socket.IO and REST.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{
+    Timestamp,
+    attempt::AttemptState,
+    campaign::{Campaign, CampaignAction},
+    enrollment::{CallRecord, Progress},
+    event::{Event, EventKind, Moment, StoredEvent, TranscriptLine},
+    ids::CampaignId,
+    outcome::{Fault, Outcome},
+};
+
+/// `campaign_update`: where a campaign stands.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignUpdate {
+    /// Which campaign.
+    pub campaign_id: String,
+    /// The event's place in the campaign's log.
+    pub seq: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// draft, active, paused, completed or cancelled.
+    pub status: String,
+    /// Why it paused.
+    pub reason: Option<String>,
+    /// Its name; none when it was deleted meanwhile.
+    pub name: Option<String>,
+}
+
+/// `campaign_progress`: how far a campaign has come. Every figure is a recount of records.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressView {
+    /// Which campaign.
+    pub campaign_id: String,
+    /// The last event that had happened when the figures were counted.
+    pub seq: u64,
+    /// When they were counted.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Everyone enrolled: the sum of untried, retrying, open and finished.
+    pub enrolled: u64,
+    /// Waiting and never tried.
+    pub untried: u64,
+    /// Waiting for another try.
+    pub retrying: u64,
+    /// With an open attempt.
+    pub open: u64,
+    /// Of those, with somebody on the line.
+    pub connected: u64,
+    /// At their end.
+    pub finished: u64,
+    /// Those at their end, by how the last attempt ended; `none` without any attempt.
+    pub outcomes: std::collections::BTreeMap<String, u64>,
+    /// Calls that the carrier placed. A number that it refused got none, though the try counts.
+    pub calls: u64,
+    /// When the next waiting enrollment is due.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// `campaign_call_update`: one call.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallView {
+    /// The attempt's id.
+    pub id: String,
+    /// Which campaign.
+    pub campaign_id: String,
+    /// The event that brought this, on Socket.IO only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// When that was, on Socket.IO only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+    /// Which person.
+    pub contact_id: String,
+    /// The person in the campaign.
+    pub enrollment_id: String,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The person's name.
+    pub name: Option<String>,
+    /// Whom we call.
+    pub phone: String,
+    /// The number the callee sees.
+    pub from: String,
+    /// reserved, unknown, dialing, ringing, connected, ended or released.
+    pub state: String,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Why it could not be made.
+    pub fault: Option<FaultView>,
+    /// The carrier's name for the call.
+    pub sid: Option<String>,
+    /// When the carrier was to be asked.
+    #[schema(value_type = String, format = DateTime)]
+    pub dial_at: Timestamp,
+    /// When the phone began to ring.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ringing_at: Option<Timestamp>,
+    /// When it was answered.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub answered_at: Option<Timestamp>,
+    /// When it was over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// How long it lasted from the answer, as the carrier says.
+    pub duration_seconds: Option<u64>,
+    /// callee, agent, operator or system.
+    pub ended_by: Option<String>,
+    /// The agent vendor's name for the conversation.
+    pub conversation_id: Option<String>,
+    /// From the answer to the agent's first audio.
+    pub answer_to_first_audio_ms: Option<u64>,
+    /// Why no agent could be had.
+    pub agent_failure: Option<String>,
+    /// What may be asked of it now: hangUp.
+    pub allowed_actions: Vec<String>,
+}
+
+/// Why a call could not be made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FaultView {
+    /// Whose fault it is: account, number, callerNumber, destination, network, limit, ours or
+    /// unclassified.
+    pub class: String,
+    /// The carrier's own number for it.
+    pub code: Option<u32>,
+    /// A sentence.
+    pub detail: String,
+}
+
+/// `call_transcript`: one line of what was said.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TranscriptView {
+    /// Which call, on Socket.IO only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    /// Which campaign, on Socket.IO only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign_id: Option<String>,
+    /// The event's place in the campaign's log.
+    pub seq: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Counts turns from 1; a line of the same turn and speaker replaces the one before.
+    pub turn: u32,
+    /// agent or callee.
+    pub speaker: String,
+    /// What was said.
+    pub text: String,
+    /// Whether the text may still change.
+    pub r#final: bool,
+    /// Whether the callee cut this turn of the agent short.
+    pub interrupted: bool,
+}
+
+/// One moment in the course of a call.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TimelineView {
+    /// The event's place in the campaign's log.
+    pub seq: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// A stable name.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+}
+
+/// `active_campaigns_list`: the campaigns that are dialing.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ActiveCampaigns {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Oldest start first.
+    pub items: Vec<ActiveCampaign>,
+}
+
+/// A campaign that is dialing.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ActiveCampaign {
+    /// Which.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its status.
+    pub status: String,
+    /// How far it has come.
+    pub progress: ProgressView,
+}
+
+impl ProgressView {
+    /// The figures as counted at `at`, when `seq` was the last event.
+    pub fn new(campaign: CampaignId, progress: Progress, seq: u64, at: Timestamp) -> Self {
+        Self {
+            campaign_id: campaign.to_string(),
+            seq,
+            at,
+            enrolled: progress.n_enrolled,
+            untried: progress.n_untried,
+            retrying: progress.n_retrying,
+            open: progress.n_open,
+            connected: progress.n_connected,
+            finished: progress.n_finished,
+            outcomes: progress.finished_by_outcome,
+            calls: progress.n_calls,
+            next_due_at: progress.next_due_at,
+        }
+    }
+}
+
+impl CallView {
+    /// The call, as brought by the event `seq` at `at`.
+    pub fn brought_by(call: &CallRecord, event: &StoredEvent) -> Self {
+        Self {
+            seq: Some(event.seq),
+            at: Some(event.event.at),
+            ..Self::from(call)
+        }
+    }
+}
+
+impl From<&CallRecord> for CallView {
+    fn from(call: &CallRecord) -> Self {
+        let attempt = &call.attempt;
+        let facts = &attempt.facts;
+        let outcome = attempt.state.outcome();
+        Self {
+            id: attempt.id.to_string(),
+            campaign_id: call.campaign.to_string(),
+            seq: None,
+            at: None,
+            contact_id: call.contact.to_string(),
+            enrollment_id: attempt.id.enrollment.to_string(),
+            attempt: attempt.id.number,
+            name: call.name.clone(),
+            phone: attempt.to.to_string(),
+            from: attempt.from.to_string(),
+            state: attempt.state.name().to_owned(),
+            outcome: outcome.map(|outcome| outcome.name().to_owned()),
+            fault: outcome.and_then(fault_of).map(FaultView::from),
+            sid: attempt.state.sid().map(ToString::to_string),
+            dial_at: attempt.dial_at,
+            ringing_at: facts.ringing_at,
+            answered_at: facts.answered_at,
+            ended_at: ended_at(&attempt.state),
+            duration_seconds: facts.duration.map(|duration| duration.as_secs()),
+            ended_by: facts.ended_by.map(|party| party.name().to_owned()),
+            conversation_id: facts.conversation.as_ref().map(ToString::to_string),
+            answer_to_first_audio_ms: facts
+                .first_audio_after
+                .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            agent_failure: facts.agent_failure.clone(),
+            allowed_actions: if attempt.state.is_open() {
+                vec!["hangUp".to_owned()]
+            } else {
+                vec![]
+            },
+        }
+    }
+}
+
+fn fault_of(outcome: &Outcome) -> Option<&Fault> {
+    match outcome {
+        Outcome::Failed(fault) => Some(fault),
+        _ => None,
+    }
+}
+
+fn ended_at(state: &AttemptState) -> Option<Timestamp> {
+    match state {
+        AttemptState::Ended { at, .. } | AttemptState::Released { at, .. } => Some(*at),
+        _ => None,
+    }
+}
+
+impl From<&Fault> for FaultView {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            class: fault.class.name().to_owned(),
+            code: fault.code,
+            detail: fault.detail.clone(),
+        }
+    }
+}
+
+impl TranscriptView {
+    /// The line that an event holds.
+    pub fn new(line: &TranscriptLine, seq: u64, at: Timestamp) -> Self {
+        Self {
+            call_id: None,
+            campaign_id: None,
+            seq,
+            at,
+            turn: line.turn,
+            speaker: line.speaker.name().to_owned(),
+            text: line.text.clone(),
+            r#final: line.is_final,
+            interrupted: line.interrupted,
+        }
+    }
+}
+
+impl TimelineView {
+    /// The moment that an event of a call holds; none for lines of the transcript.
+    pub fn of(stored: &StoredEvent) -> Option<Self> {
+        let (kind, text) = match &stored.event.kind {
+            EventKind::Call { state, outcome, .. } => (
+                state.clone(),
+                outcome.clone().unwrap_or_else(|| state.clone()),
+            ),
+            EventKind::Timeline { moment, .. } => in_words(moment),
+            EventKind::Campaign { .. }
+            | EventKind::Enrolled { .. }
+            | EventKind::Enrollment { .. }
+            | EventKind::Transcript { .. } => return None,
+        };
+        Some(Self {
+            seq: stored.seq,
+            at: stored.event.at,
+            kind,
+            text,
+        })
+    }
+}
+
+fn in_words(moment: &Moment) -> (String, String) {
+    let (kind, text) = match moment {
+        Moment::MediaStarted => ("mediaStarted", "the call's audio began".to_owned()),
+        Moment::AgentJoined { conversation } => {
+            ("agentJoined", format!("the agent joined as {conversation}"))
+        }
+        Moment::AgentFailed { detail } => ("agentFailed", detail.clone()),
+        Moment::Interrupted => ("interrupted", "the callee spoke over the agent".to_owned()),
+        Moment::KeyPressed { digit } => ("keyPressed", format!("the callee pressed {digit}")),
+        Moment::MediaEnded { by: Some(party) } => (
+            "mediaEnded",
+            format!("the talk was ended by the {}", party.name()),
+        ),
+        Moment::MediaEnded { by: None } => ("mediaEnded", "the talk ended".to_owned()),
+        Moment::LateCall => (
+            "lateCall",
+            "a call turned up for an attempt that was given up".to_owned(),
+        ),
+    };
+    (kind.to_owned(), text)
+}
+
+/// What an operator may ask of a campaign now.
+pub fn actions_of(campaign: &Campaign) -> Vec<String> {
+    campaign
+        .status
+        .allowed_actions()
+        .iter()
+        .map(|it: &CampaignAction| it.name().to_owned())
+        .collect()
+}
+
+/// The update that a campaign event stands for.
+pub fn campaign_update(event: &Event, seq: u64, name: Option<String>) -> Option<CampaignUpdate> {
+    let EventKind::Campaign { status, reason } = &event.kind else {
+        return None;
+    };
+    Some(CampaignUpdate {
+        campaign_id: event.campaign.to_string(),
+        seq,
+        at: event.at,
+        status: status.clone(),
+        reason: reason.clone(),
+        name,
+    })
+}

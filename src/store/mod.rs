@@ -1,0 +1,488 @@
+//! Where everything is kept: one trait, two complete implementations, one suite of cases for both.
+//!
+//! The methods are the verbs that the engine and the API need. This module knows how records are
+//! kept and found again; it does not know what follows from them. Every method takes the tenant, so
+//! that one tenant's records cannot be reached through another's request.
+
+mod paging;
+mod records;
+
+pub mod mongo;
+pub mod sqlite;
+
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::domain::{
+    Timestamp,
+    access::{Session, User},
+    attempt::Attempt,
+    audience::{Import, NewEnrollment, RejectedRow},
+    campaign::Campaign,
+    enrollment::{CallRecord, Enrollment, Progress},
+    event::{Event, StoredEvent},
+    ids::{
+        AttemptId, CallSid, CampaignId, EnrollmentId, ImportId, NodeId, SessionId, TenantId, UserId,
+    },
+    pacing::Usage,
+    signal::Signal,
+};
+
+/// A cause that is kept for the log only.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a store did not do what was asked, sorted by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process changed the record first. Load again and decide again.
+    #[error("{record} was changed by somebody else meanwhile")]
+    Conflict {
+        /// Which record.
+        record: String,
+    },
+
+    /// The caller's lease on the tenant has passed to another process. Stop dispatching.
+    #[error("the lease on {tenant} belongs to another process")]
+    LeaseLost {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+
+    /// A unique value is taken, such as a user's e-mail address.
+    #[error("{what} is already taken")]
+    Taken {
+        /// Which value.
+        what: String,
+    },
+
+    /// The cursor is not one that this list gave out.
+    #[error("the cursor is not one that this list gave out")]
+    BadCursor,
+
+    /// The store does not answer, or has no room. Later it may work. A change that was asked for is
+    /// usually not made, but may be where the answer alone was lost.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(#[source] BoxError),
+
+    /// A record cannot be read: written by a newer release, or damaged. A person has to look.
+    #[error("{record} cannot be read: {source}")]
+    Unreadable {
+        /// Which record.
+        record: String,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+}
+
+/// What a store method gives back.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Everything that is kept. Both implementations pass the cases of `tests/it/store.rs`.
+pub trait Store: Campaigns + Enrollments + Dispatch + Inbox + Events + Imports + Accounts {}
+
+impl<S: Campaigns + Enrollments + Dispatch + Inbox + Events + Imports + Accounts> Store for S {}
+
+/// Campaigns.
+#[async_trait]
+pub trait Campaigns: Send + Sync + 'static {
+    /// Adds a campaign.
+    async fn insert_campaign(&self, campaign: &Campaign) -> StoreResult<()>;
+
+    /// The campaign, unless it is unknown or deleted.
+    async fn find_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> StoreResult<Option<Campaign>>;
+
+    /// The campaign, even if it is deleted: for what is still going on in it.
+    async fn find_campaign_or_deleted(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> StoreResult<Option<Campaign>>;
+
+    /// Campaigns that are not deleted, newest first.
+    async fn list_campaigns(
+        &self,
+        tenant: TenantId,
+        filter: &CampaignFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<Campaign>>;
+
+    /// Replaces a campaign, whose `version` is one above the stored one, and adds `events`.
+    ///
+    /// - Errors: [`StoreError::Conflict`] when the stored version is another; nothing was changed.
+    async fn save_campaign(&self, campaign: &Campaign, events: &[Event]) -> StoreResult<()>;
+
+    /// Hides a campaign from every list; its records stay.
+    ///
+    /// - Errors: [`StoreError::Conflict`] when the stored version is another than `version`, or the
+    ///   tenant has no such campaign, or no longer.
+    async fn delete_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        version: u64,
+    ) -> StoreResult<()>;
+
+    /// How far a campaign has come, counted from its enrollments and attempts.
+    async fn progress(&self, tenant: TenantId, id: CampaignId) -> StoreResult<Progress>;
+}
+
+/// Enrollments and the attempts made for them.
+#[async_trait]
+pub trait Enrollments: Send + Sync + 'static {
+    /// Enrolls people, due at once, and adds the ones the address book lacks to it.
+    ///
+    /// - Shape: the positions in `members` whose number the campaign already has, ascending; those
+    ///   were not added. The first of two equal numbers within `members` is kept.
+    /// - Holds: a number is in a campaign at most once, whatever the number of processes. Where
+    ///   anybody was added, the campaign's `version` is higher afterwards: what was decided on it
+    ///   before, such as that nobody is left, is refused when it is saved.
+    /// - Errors: [`StoreError::Conflict`] when the tenant has no such campaign, or no longer.
+    async fn enroll(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        members: &[NewEnrollment],
+        now: Timestamp,
+    ) -> StoreResult<Vec<usize>>;
+
+    /// One enrollment.
+    async fn find_enrollment(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<Enrollment>>;
+
+    /// A campaign's enrollments in the order they were added.
+    async fn list_enrollments(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        filter: &EnrollmentFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<Enrollment>>;
+
+    /// Takes a person who was never tried out of a campaign. False when there is an attempt or no
+    /// such enrollment.
+    async fn remove_enrollment(&self, tenant: TenantId, id: EnrollmentId) -> StoreResult<bool>;
+
+    /// Saves an enrollment, whose `version` is one above the stored one, with what belongs to it,
+    /// and ends its claim.
+    ///
+    /// - Holds: durable when it returns. All of it, or nothing: where the database has no
+    ///   transactions, the call and the events may be in their lists a moment later, after a crash
+    ///   at the latest when the database is opened again.
+    /// - Holds: a person has at most one open attempt, over all campaigns of the tenant.
+    /// - Errors: [`StoreError::Conflict`] when the stored version is another, the enrollment was
+    ///   removed, or it would be the person's second that is open. After [`StoreError::Unavailable`] it may have been saved all the same: load again.
+    async fn commit(&self, commit: &Commit) -> StoreResult<()>;
+
+    /// Whose an enrollment is. Only for callbacks, which name an attempt and nothing else; their
+    /// signature is checked before.
+    async fn tenant_of(&self, enrollment: EnrollmentId) -> StoreResult<Option<TenantId>>;
+
+    /// One attempt, open or past.
+    async fn find_call(&self, tenant: TenantId, id: AttemptId) -> StoreResult<Option<CallRecord>>;
+
+    /// The attempt that the carrier calls `sid`.
+    async fn find_call_by_sid(
+        &self,
+        tenant: TenantId,
+        sid: &CallSid,
+    ) -> StoreResult<Option<CallRecord>>;
+
+    /// Attempts, latest start first.
+    async fn list_calls(
+        &self,
+        tenant: TenantId,
+        filter: &CallFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<CallRecord>>;
+}
+
+/// What the dispatching of a tenant needs.
+#[async_trait]
+pub trait Dispatch: Send + Sync + 'static {
+    /// All tenants.
+    async fn list_tenants(&self) -> StoreResult<Vec<TenantId>>;
+
+    /// Adds a tenant unless it is there.
+    async fn ensure_tenant(&self, tenant: TenantId) -> StoreResult<()>;
+
+    /// Takes or renews the lease on dispatching for a tenant, until `now + ttl`.
+    ///
+    /// - Shape: the fencing number, the same while one holder renews in time, higher with each new
+    ///   holder; none while another process holds the lease.
+    async fn hold_lease(
+        &self,
+        tenant: TenantId,
+        node: NodeId,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> StoreResult<Option<Fencing>>;
+
+    /// Gives the lease back before its time, if `node` holds it.
+    async fn release_lease(&self, tenant: TenantId, node: NodeId) -> StoreResult<()>;
+
+    /// The tenant's active campaigns, oldest start first.
+    async fn active_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>>;
+
+    /// What is up in each campaign that has any attempt, counted from the attempts.
+    async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>>;
+
+    /// Leases up to `limit` enrollments of a campaign that wait and are due, soonest first.
+    ///
+    /// Whoever has an open attempt in another campaign of the tenant, or is in a live claim there, is
+    /// passed over and stays due; those behind move up. Of two campaigns that reach for one person
+    /// at the same moment, it can be that neither gets them this time.
+    ///
+    /// - Holds: an enrollment is in at most one live claim, whatever the number of processes, and so
+    ///   is a person, whatever the number of campaigns. The campaign's status is read in the same operation: nothing is claimed unless it is active.
+    ///   Each claimed enrollment comes back with its version already raised.
+    /// - Errors: [`StoreError::LeaseLost`] when `node` and `fencing` are not the current holder's, or
+    ///   the lease has run out; nothing was claimed.
+    async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>>;
+
+    /// When the campaign's next waiting enrollment is due; none when nothing waits. A claimed one
+    /// counts from the end of its claim. One that [`Dispatch::claim_due`] passed over counts from its
+    /// due time, so this may lie in the past although nothing can be claimed.
+    async fn next_due(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> StoreResult<Option<Timestamp>>;
+
+    /// Open enrollments whose time to ask the carrier has come, longest overdue first. One that cannot
+    /// be read is logged and left out.
+    async fn overdue(
+        &self,
+        tenant: TenantId,
+        now: Timestamp,
+        limit: NonZeroU32,
+    ) -> StoreResult<Vec<Enrollment>>;
+}
+
+/// Signals from outside, saved before they are answered.
+#[async_trait]
+pub trait Inbox: Send + Sync + 'static {
+    /// Saves a signal under its key. False when that key was received before, processed or not.
+    ///
+    /// - Holds: durable when it returns.
+    async fn receive(&self, entry: &InboxEntry) -> StoreResult<bool>;
+
+    /// Marks a signal as processed; its key stays known for at least a day.
+    async fn settle(&self, tenant: TenantId, key: &str, now: Timestamp) -> StoreResult<()>;
+
+    /// Signals received before `before` that are not processed, oldest first. One that cannot be read
+    /// is logged and left out.
+    async fn unsettled(
+        &self,
+        tenant: TenantId,
+        before: Timestamp,
+        limit: NonZeroU32,
+    ) -> StoreResult<Vec<InboxEntry>>;
+
+    /// Forgets processed signals that were received before `before`.
+    async fn forget_settled(&self, tenant: TenantId, before: Timestamp) -> StoreResult<()>;
+}
+
+/// The log of each campaign.
+#[async_trait]
+pub trait Events: Send + Sync + 'static {
+    /// Adds events, which all belong to one campaign, at the end of its log.
+    async fn append_events(&self, events: &[Event]) -> StoreResult<()>;
+
+    /// A campaign's events with `seq` above `after`, in order. Numbers may have gaps. Of commits that
+    /// run at the same time on MongoDB, a lower number may appear after a higher.
+    async fn events_after(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        after: u64,
+        limit: NonZeroU32,
+    ) -> StoreResult<Vec<StoredEvent>>;
+
+    /// The highest `seq` of a campaign's log; 0 when it is empty.
+    async fn last_seq(&self, tenant: TenantId, campaign: CampaignId) -> StoreResult<u64>;
+
+    /// The events of one attempt, in order.
+    async fn call_events(
+        &self,
+        tenant: TenantId,
+        attempt: AttemptId,
+    ) -> StoreResult<Vec<StoredEvent>>;
+
+    /// Every tenant's events from now on, from all processes, as they are committed: whoever needs a
+    /// campaign's order goes by `seq`. Lasts as long as the store; after a fault of the database it
+    /// goes on where it stopped, and may repeat some.
+    async fn watch_events(&self) -> StoreResult<BoxStream<'static, StoredEvent>>;
+
+    /// Whether the store can be read and written now.
+    async fn check(&self) -> StoreResult<()>;
+}
+
+/// Uploaded lists.
+#[async_trait]
+pub trait Imports: Send + Sync + 'static {
+    /// Adds or replaces an import.
+    async fn save_import(&self, import: &Import) -> StoreResult<()>;
+
+    /// One import.
+    async fn find_import(&self, tenant: TenantId, id: ImportId) -> StoreResult<Option<Import>>;
+
+    /// Keeps rows that were not accepted. The same line again replaces the one before.
+    async fn add_rejected(
+        &self,
+        tenant: TenantId,
+        import: ImportId,
+        rows: &[RejectedRow],
+    ) -> StoreResult<()>;
+
+    /// Rows that were not accepted, by line.
+    async fn list_rejected(
+        &self,
+        tenant: TenantId,
+        import: ImportId,
+        page: &PageRequest,
+    ) -> StoreResult<Page<RejectedRow>>;
+}
+
+/// Who may sign in.
+#[async_trait]
+pub trait Accounts: Send + Sync + 'static {
+    /// Adds a user. [`StoreError::Taken`] when the e-mail address is.
+    async fn insert_user(&self, user: &User) -> StoreResult<()>;
+
+    /// The user of an e-mail address in lower case; the way in for signing in, before the tenant
+    /// is known.
+    async fn find_user_by_email(&self, email: &str) -> StoreResult<Option<User>>;
+
+    /// One user.
+    async fn find_user(&self, tenant: TenantId, id: UserId) -> StoreResult<Option<User>>;
+
+    /// How many users the installation has.
+    async fn count_users(&self) -> StoreResult<u64>;
+
+    /// Adds a session.
+    async fn insert_session(&self, session: &Session) -> StoreResult<()>;
+
+    /// One session, even if it has run out.
+    async fn find_session(&self, tenant: TenantId, id: SessionId) -> StoreResult<Option<Session>>;
+
+    /// Ends a session.
+    async fn delete_session(&self, tenant: TenantId, id: SessionId) -> StoreResult<()>;
+}
+
+/// Rises with each new holder of a tenant's lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fencing(pub u64);
+
+/// What to claim, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// Who claims.
+    pub node: NodeId,
+    /// The claimer's fencing number for the tenant.
+    pub fencing: Fencing,
+    /// The most to claim.
+    pub limit: NonZeroU32,
+    /// How long the claim lasts from `now` unless a commit ends it.
+    pub lease: Duration,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// An enrollment to save, and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The enrollment, its version already raised by one.
+    pub enrollment: Enrollment,
+    /// The attempt that changed, open or ended.
+    pub attempt: Option<Attempt>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// A signal with what is needed to process it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxEntry {
+    /// The same for repeats of the same signal.
+    pub key: String,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which attempt it is about.
+    pub attempt: AttemptId,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What it says.
+    pub signal: Signal,
+}
+
+/// Which campaigns to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CampaignFilter {
+    /// Only those in a status of this name.
+    pub status: Option<String>,
+    /// Only those whose name contains this, case aside.
+    pub search: Option<String>,
+}
+
+/// Which enrollments to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EnrollmentFilter {
+    /// Only those in a state of this name.
+    pub state: Option<String>,
+}
+
+/// Which calls to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallFilter {
+    /// Only those of this campaign.
+    pub campaign: Option<CampaignId>,
+    /// Only those of this enrollment.
+    pub enrollment: Option<EnrollmentId>,
+    /// Only open ones (true), only ended or released ones (false).
+    pub open: Option<bool>,
+    /// Only those that ended in an outcome of this name.
+    pub outcome: Option<String>,
+}
+
+/// Which part of a list to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The most items.
+    pub limit: NonZeroU32,
+    /// Where an earlier page ended; none for the first page. What no list gave out is
+    /// [`StoreError::BadCursor`].
+    pub cursor: Option<String>,
+}
+
+impl PageRequest {
+    /// The first `limit` items.
+    pub fn first(limit: u32) -> Self {
+        Self {
+            limit: NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN),
+            cursor: None,
+        }
+    }
+}
+
+/// Part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items of this part.
+    pub items: Vec<T>,
+    /// How many items the whole list has.
+    pub total: u64,
+    /// Where the next part begins; none when this is the last.
+    pub next: Option<String>,
+}

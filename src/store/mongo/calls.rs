@@ -1,0 +1,75 @@
+//! Call records.
+
+use mongodb::bson::{Document, doc};
+
+use super::{
+    MongoStore,
+    documents::{self, Order},
+};
+use crate::{
+    domain::{enrollment::CallRecord, ids::TenantId},
+    store::{
+        CallFilter, Page, PageRequest, StoreResult,
+        paging::{self, Position},
+        records::CallDocument,
+    },
+};
+
+/// The call that a filter finds.
+pub async fn find(store: &MongoStore, one: Document) -> StoreResult<Option<CallRecord>> {
+    let found = documents::find::<CallDocument>(&store.calls(), one).await?;
+    Ok(found.map(CallRecord::from))
+}
+
+/// Calls, latest start first.
+pub async fn list(
+    store: &MongoStore,
+    tenant: TenantId,
+    filter: &CallFilter,
+    page: &PageRequest,
+) -> StoreResult<Page<CallRecord>> {
+    let order = Order {
+        field: "attempt.dialAt",
+        is_descending: true,
+    };
+    let matches = matches(tenant, filter);
+    let (found, total) = documents::page(&store.calls(), matches, order, page).await?;
+    let rows = found.into_iter().map(|document| {
+        let call = CallRecord::from(documents::read::<CallDocument>(document)?);
+        let dial_at = call.attempt.dial_at.as_millisecond();
+        Ok((Position::at(dial_at, call.attempt.id.to_string()), call))
+    });
+    let rows = rows.collect::<StoreResult<_>>()?;
+    Ok(paging::cut(rows, page.limit, total))
+}
+
+fn matches(tenant: TenantId, filter: &CallFilter) -> Document {
+    let mut matches = doc! {"tenant": tenant.to_string()};
+    if let Some(campaign) = filter.campaign {
+        matches.insert("campaign", campaign.to_string());
+    }
+    if let Some(enrollment) = filter.enrollment {
+        matches.insert("enrollment", enrollment.to_string());
+    }
+    if let Some(is_open) = filter.open {
+        matches.insert("isOpen", is_open);
+    }
+    if let Some(outcome) = &filter.outcome {
+        matches.insert("attempt.state.outcome.name", outcome);
+    }
+    matches
+}
+
+/// A call's document.
+pub fn write(call: &CallRecord) -> StoreResult<Document> {
+    let state = &call.attempt.state;
+    documents::write(
+        &CallDocument(call.clone()),
+        doc! {
+            "_id": call.attempt.id.to_string(),
+            "enrollment": call.attempt.id.enrollment.to_string(),
+            "isOpen": state.is_open(),
+            "hasSid": state.sid().is_some(),
+        },
+    )
+}

@@ -1,0 +1,163 @@
+//! Saving an enrollment with its call and its events.
+//!
+//! On a replica set this is one transaction. On a single server there is none, so the enrollment
+//! carries what belongs to it: one write, which the server makes whole or not at all, saves the
+//! enrollment in its new version with the call and the events in `pending`. They are copied to
+//! their collections at once; after a crash in between, by the next commit of that enrollment, by
+//! any process that looks for the call or for overdue ones, or at the next start. Copying twice changes nothing.
+//!
+//! Numbers in the log are taken before, because a counter inside the transactions would make all
+//! calls of a campaign wait for each other. So a commit that fails leaves a gap in the numbers.
+
+use futures_util::TryStreamExt;
+use mongodb::{
+    bson::{Document, doc},
+    error::Error,
+    options::ReturnDocument,
+};
+use tracing::warn;
+
+use super::{
+    MongoStore, calls,
+    documents::to_bson,
+    enrollments, events, is_taken,
+    transaction::{self, Writes},
+};
+use crate::{
+    domain::enrollment::CallRecord,
+    store::{Commit, StoreError, StoreResult},
+};
+
+/// Saves a commit, durably and whole.
+pub async fn save(store: &MongoStore, commit: &Commit) -> StoreResult<()> {
+    let writes = prepare(store, commit).await?;
+    let saved = if store.is_replicated {
+        transaction::run(store, &writes).await
+    } else {
+        save_with_pending(store, writes).await
+    };
+    match saved {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(conflict(commit)),
+        // The person is in a call of another campaign.
+        Err(error) if is_taken(&error) => Err(conflict(commit)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn conflict(commit: &Commit) -> StoreError {
+    StoreError::Conflict {
+        record: commit.enrollment.id.to_string(),
+    }
+}
+
+async fn prepare(store: &MongoStore, commit: &Commit) -> StoreResult<Writes> {
+    let enrollment = &commit.enrollment;
+    let call = commit.attempt.as_ref();
+    let call = call.map(|attempt| calls::write(&CallRecord::of(enrollment, attempt)));
+    Ok(Writes {
+        records: store.enrollments(),
+        before: doc! {
+            "_id": enrollment.id.to_string(),
+            "tenant": enrollment.tenant.to_string(),
+            "version": to_bson(enrollment.version) - 1,
+        },
+        change: change(enrollments::write(enrollment)?),
+        call: call.transpose()?,
+        events: events::number(store, &commit.events).await?,
+    })
+}
+
+/// The change to an enrollment's document; its claim ends with it.
+fn change(enrollment: Document) -> Document {
+    let mut ended = doc! {"claim": ""};
+    if !enrollment.contains_key("readyAt") {
+        ended.insert("readyAt", "");
+    }
+    doc! {"$set": enrollment, "$unset": ended}
+}
+
+/// False when the stored version is another.
+async fn save_with_pending(store: &MongoStore, writes: Writes) -> Result<bool, Error> {
+    let mut update = writes.change;
+    let pending = doc! {"call": writes.call, "events": writes.events};
+    let mut version = None;
+    if let Ok(set) = update.get_document_mut("$set") {
+        set.insert("pending", pending.clone());
+        version = set.get("version").cloned();
+    }
+    let was = writes
+        .records
+        .find_one_and_update(writes.before, update)
+        .return_document(ReturnDocument::Before)
+        .projection(doc! {"pending": 1})
+        .await?;
+    let Some(was) = was else {
+        return Ok(false);
+    };
+    let copied = async {
+        if let Ok(left) = was.get_document("pending") {
+            copy(store, left).await?;
+        }
+        copy(store, &pending).await?;
+        forget(store, doc! {"_id": was.get("_id"), "version": version}).await
+    };
+    if let Err(reason) = copied.await {
+        // Saved all the same: what is pending is copied by whoever comes by next.
+        warn!(%reason, "a call and its events are saved but not yet in their lists");
+    }
+    Ok(true)
+}
+
+/// Brings a call and events to their collections, where they are not there yet.
+async fn copy(store: &MongoStore, pending: &Document) -> StoreResult<()> {
+    if let Ok(call) = pending.get_document("call") {
+        let older = doc! {"_id": call.get("_id"), "version": {"$lt": call.get("version")}};
+        let copied = store.calls().replace_one(older, call).upsert(true).await;
+        // A duplicate key: the call is there in this version or a later one.
+        copied.map(drop).or_else(ignore_taken)?;
+    }
+    let events = pending.get_array("events").into_iter().flatten();
+    let events: Vec<&Document> = events.filter_map(|event| event.as_document()).collect();
+    if !events.is_empty() {
+        let copied = store.events().insert_many(events).ordered(false).await;
+        copied.map(drop).or_else(ignore_taken)?;
+    }
+    Ok(())
+}
+
+fn ignore_taken(error: Error) -> Result<(), Error> {
+    if is_taken(&error) { Ok(()) } else { Err(error) }
+}
+
+async fn forget(store: &MongoStore, copied: Document) -> StoreResult<()> {
+    let update = doc! {"$unset": {"pending": ""}};
+    store.enrollments().update_one(copied, update).await?;
+    Ok(())
+}
+
+impl MongoStore {
+    /// Completes commits of processes that ended half way.
+    pub(super) async fn complete_commits(&self) -> StoreResult<()> {
+        self.complete_commits_of(doc! {}).await
+    }
+
+    /// Completes half a commit of any enrollment among these.
+    pub(super) async fn complete_commits_of(&self, enrollments: Document) -> StoreResult<()> {
+        let mut half_way = enrollments;
+        half_way.insert("pending", doc! {"$exists": true});
+        let mut left = self
+            .enrollments()
+            .find(half_way)
+            .projection(doc! {"pending": 1, "version": 1})
+            .await?;
+        while let Some(enrollment) = left.try_next().await? {
+            if let Ok(pending) = enrollment.get_document("pending") {
+                copy(self, pending).await?;
+            }
+            let copied = doc! {"_id": enrollment.get("_id"), "version": enrollment.get("version")};
+            forget(self, copied).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The version of the schema and the indexes.
+
+use mongodb::{
+    IndexModel,
+    bson::{Document, doc},
+    options::{IndexOptions, ReturnDocument},
+};
+
+use super::MongoStore;
+use crate::store::{StoreResult, records::unreadable};
+
+/// The version that this release writes. A later one adds steps here that bring documents of this
+/// one up to it; there is no way back.
+const VERSION: i64 = 1;
+
+/// Refuses a database of a newer release, and creates what is missing of the indexes.
+pub async fn prepare(store: &MongoStore) -> StoreResult<()> {
+    let meta = store.collection("meta");
+    let schema = meta
+        .find_one_and_update(
+            doc! {"_id": "schema"},
+            doc! {"$setOnInsert": {"version": VERSION}},
+        )
+        .upsert(true)
+        .return_document(ReturnDocument::After)
+        .await?;
+    let found = schema.map_or(0, |schema| super::documents::count(&schema, "version"));
+    if found > VERSION.unsigned_abs() {
+        let reason =
+            format!("its schema has version {found} and this release knows {VERSION} at most");
+        return Err(unreadable("the database", reason));
+    }
+    for (collection, indexes) in indexes() {
+        store.collection(collection).create_indexes(indexes).await?;
+    }
+    Ok(())
+}
+
+fn index(keys: Document) -> IndexModel {
+    IndexModel::builder().keys(keys).build()
+}
+
+fn unique(keys: Document) -> IndexModel {
+    let options = IndexOptions::builder().unique(true).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn partial(keys: Document, only: Document) -> IndexModel {
+    let options = IndexOptions::builder()
+        .partial_filter_expression(only)
+        .build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn unique_partial(keys: Document, only: Document) -> IndexModel {
+    let options = IndexOptions::builder()
+        .unique(true)
+        .partial_filter_expression(only)
+        .build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn indexes() -> [(&'static str, Vec<IndexModel>); 8] {
+    let campaigns = vec![
+        index(doc! {"tenant": 1, "createdAt": -1, "_id": -1}),
+        index(doc! {"tenant": 1, "status.name": 1, "startedAt": 1}),
+    ];
+    let contacts = vec![unique(doc! {"tenant": 1, "phone": 1})];
+    let enrollments = vec![
+        unique(doc! {"campaign": 1, "phone": 1}),
+        index(doc! {"campaign": 1, "order": 1, "_id": 1}),
+        index(doc! {"campaign": 1, "bucket": 1, "order": 1}),
+        partial(
+            doc! {"campaign": 1, "readyAt": 1, "order": 1},
+            doc! {"state.name": "waiting"},
+        ),
+        partial(
+            doc! {"tenant": 1, "state.checkAt": 1},
+            doc! {"state.name": "open"},
+        ),
+        // A person is in one call at most, over all campaigns.
+        unique_partial(
+            doc! {"tenant": 1, "contact": 1},
+            doc! {"state.name": "open"},
+        ),
+        partial(
+            doc! {"tenant": 1, "contact": 1, "readyAt": 1},
+            doc! {"claim": {"$exists": true}},
+        ),
+        partial(doc! {"pending": 1}, doc! {"pending": {"$exists": true}}),
+    ];
+    let calls = vec![
+        index(doc! {"tenant": 1, "attempt.dialAt": -1, "_id": -1}),
+        index(doc! {"tenant": 1, "campaign": 1, "attempt.dialAt": -1, "_id": -1}),
+        index(doc! {"enrollment": 1, "attempt.dialAt": -1}),
+        index(doc! {"campaign": 1, "attempt.state.name": 1, "hasSid": 1}),
+        partial(
+            doc! {"tenant": 1, "isOpen": 1, "attempt.dialAt": -1, "_id": -1, "campaign": 1},
+            doc! {"isOpen": true},
+        ),
+        partial(
+            doc! {"tenant": 1, "attempt.state.sid": 1},
+            doc! {"hasSid": true},
+        ),
+    ];
+    let events = vec![
+        unique(doc! {"campaign": 1, "seq": 1}),
+        partial(
+            doc! {"attempt": 1, "seq": 1},
+            doc! {"attempt": {"$exists": true}},
+        ),
+        index(doc! {"insertedAt": 1}),
+    ];
+    let inbox = vec![index(doc! {"tenant": 1, "isSettled": 1, "receivedAt": 1})];
+    let rejected_rows = vec![index(doc! {"import": 1, "line": 1, "_id": 1})];
+    let users = vec![unique(doc! {"email": 1})];
+    [
+        ("campaigns", campaigns),
+        ("contacts", contacts),
+        ("enrollments", enrollments),
+        ("calls", calls),
+        ("events", events),
+        ("inbox", inbox),
+        ("rejectedRows", rejected_rows),
+        ("users", users),
+    ]
+}

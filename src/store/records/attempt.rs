@@ -1,0 +1,164 @@
+//! Attempts, and the call records that show them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::{FaultShape, OutcomeShape, party_option},
+    record,
+    wire::{duration_ms_option, millis, millis_option, text, text_option},
+};
+use crate::domain::{
+    Timestamp,
+    attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
+    enrollment::CallRecord,
+    ids::{AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId},
+    outcome::{Fault, Outcome},
+    phone::PhoneNumber,
+};
+
+record!(
+    /// An attempt and whose it is.
+    CallDocument, CallRecord, "CallShape"
+);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CallRecord", rename_all = "camelCase")]
+struct CallShape {
+    #[serde(with = "text")]
+    tenant: TenantId,
+    #[serde(with = "text")]
+    campaign: CampaignId,
+    #[serde(with = "text")]
+    contact: ContactId,
+    name: Option<String>,
+    #[serde(with = "AttemptShape")]
+    attempt: Attempt,
+    version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Attempt", rename_all = "camelCase")]
+pub struct AttemptShape {
+    #[serde(with = "text")]
+    id: AttemptId,
+    step: u16,
+    #[serde(with = "text")]
+    to: PhoneNumber,
+    #[serde(with = "text")]
+    from: PhoneNumber,
+    #[serde(with = "millis")]
+    reserved_at: Timestamp,
+    #[serde(with = "millis")]
+    dial_at: Timestamp,
+    #[serde(with = "StateShape")]
+    state: AttemptState,
+    #[serde(with = "FactsShape")]
+    facts: CallFacts,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "AttemptState",
+    tag = "name",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum StateShape {
+    Reserved,
+    Unknown {
+        #[serde(with = "millis")]
+        since: Timestamp,
+        n_looks: u32,
+    },
+    Dialing {
+        #[serde(with = "text")]
+        sid: CallSid,
+    },
+    Ringing {
+        #[serde(with = "text")]
+        sid: CallSid,
+    },
+    Connected {
+        #[serde(with = "text")]
+        sid: CallSid,
+        #[serde(with = "millis")]
+        since: Timestamp,
+    },
+    Ended {
+        #[serde(with = "text_option")]
+        sid: Option<CallSid>,
+        #[serde(with = "OutcomeShape")]
+        outcome: Outcome,
+        #[serde(with = "millis")]
+        at: Timestamp,
+    },
+    Released {
+        #[serde(with = "millis")]
+        at: Timestamp,
+        #[serde(with = "ReleaseShape")]
+        why: ReleaseReason,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ReleaseReason", tag = "name", rename_all = "camelCase")]
+enum ReleaseShape {
+    Withheld,
+    NeverPlaced,
+    Refused(#[serde(with = "FaultShape")] Fault),
+    Unreachable,
+}
+
+/// Facts that are not known are left out: most of a call's life has few.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CallFacts", rename_all = "camelCase")]
+struct FactsShape {
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis_option"
+    )]
+    ringing_at: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis_option"
+    )]
+    answered_at: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "durationMs",
+        with = "duration_ms_option"
+    )]
+    duration: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network_code: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
+    stream: Option<StreamSid>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis_option"
+    )]
+    media_ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
+    conversation: Option<ConversationId>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "firstAudioAfterMs",
+        with = "duration_ms_option"
+    )]
+    first_audio_after: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent_failure: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "party_option"
+    )]
+    ended_by: Option<Party>,
+}

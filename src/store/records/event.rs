@@ -1,0 +1,115 @@
+//! Events.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::{PartyShape, party_option},
+    record,
+    wire::{millis, millis_option, text},
+};
+use crate::domain::{
+    Timestamp,
+    attempt::Party,
+    event::{Event, EventKind, Moment, TranscriptLine},
+    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+};
+
+record!(
+    /// An event, without its place in the log.
+    EventRecord, Event, "EventShape"
+);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Event", rename_all = "camelCase")]
+struct EventShape {
+    #[serde(with = "text")]
+    tenant: TenantId,
+    #[serde(with = "text")]
+    campaign: CampaignId,
+    #[serde(with = "millis")]
+    at: Timestamp,
+    #[serde(with = "KindShape")]
+    kind: EventKind,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "EventKind",
+    tag = "name",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum KindShape {
+    Campaign {
+        status: String,
+        reason: Option<String>,
+    },
+    Enrolled {
+        n: u64,
+    },
+    Call {
+        #[serde(with = "text")]
+        attempt: AttemptId,
+        #[serde(with = "text")]
+        contact: ContactId,
+        state: String,
+        outcome: Option<String>,
+    },
+    Enrollment {
+        #[serde(with = "text")]
+        enrollment: EnrollmentId,
+        state: String,
+        #[serde(with = "millis_option")]
+        due_at: Option<Timestamp>,
+    },
+    Timeline {
+        #[serde(with = "text")]
+        attempt: AttemptId,
+        #[serde(with = "MomentShape")]
+        moment: Moment,
+    },
+    Transcript {
+        #[serde(with = "text")]
+        attempt: AttemptId,
+        #[serde(with = "LineShape")]
+        line: TranscriptLine,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "Moment",
+    tag = "name",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum MomentShape {
+    MediaStarted,
+    AgentJoined {
+        #[serde(with = "text")]
+        conversation: ConversationId,
+    },
+    AgentFailed {
+        detail: String,
+    },
+    Interrupted,
+    KeyPressed {
+        digit: char,
+    },
+    MediaEnded {
+        #[serde(with = "party_option")]
+        by: Option<Party>,
+    },
+    LateCall,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TranscriptLine", rename_all = "camelCase")]
+struct LineShape {
+    turn: u32,
+    #[serde(with = "PartyShape")]
+    speaker: Party,
+    text: String,
+    is_final: bool,
+    interrupted: bool,
+}

@@ -1,0 +1,97 @@
+//! Signals as they wait in the inbox.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::{FaultShape, party_option},
+    record,
+    wire::{duration_ms_option, millis, text, text_option},
+};
+use crate::{
+    domain::{
+        Timestamp,
+        attempt::Party,
+        ids::{AttemptId, CallSid, ConversationId, StreamSid, TenantId},
+        outcome::Fault,
+        signal::{CallEnd, Signal, SignalKind},
+    },
+    store::InboxEntry,
+};
+
+record!(
+    /// A signal that was received.
+    InboxRecord, InboxEntry, "EntryShape"
+);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "InboxEntry", rename_all = "camelCase")]
+struct EntryShape {
+    key: String,
+    #[serde(with = "text")]
+    tenant: TenantId,
+    #[serde(with = "text")]
+    attempt: AttemptId,
+    #[serde(with = "millis")]
+    received_at: Timestamp,
+    #[serde(with = "SignalShape")]
+    signal: Signal,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Signal", rename_all = "camelCase")]
+struct SignalShape {
+    #[serde(with = "text_option")]
+    sid: Option<CallSid>,
+    #[serde(with = "millis")]
+    at: Timestamp,
+    #[serde(with = "KindShape")]
+    kind: SignalKind,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "SignalKind",
+    tag = "name",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum KindShape {
+    Placed,
+    Ringing,
+    Answered,
+    Over {
+        #[serde(with = "EndShape")]
+        end: CallEnd,
+        #[serde(rename = "durationMs", with = "duration_ms_option")]
+        duration: Option<Duration>,
+        network_code: Option<u16>,
+    },
+    MediaStarted {
+        #[serde(with = "text")]
+        stream: StreamSid,
+    },
+    AgentJoined {
+        #[serde(with = "text")]
+        conversation: ConversationId,
+    },
+    AgentSpoke,
+    AgentFailed {
+        detail: String,
+    },
+    MediaEnded {
+        #[serde(with = "party_option")]
+        by: Option<Party>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CallEnd", tag = "name", rename_all = "camelCase")]
+enum EndShape {
+    Completed,
+    Busy,
+    NoAnswer,
+    Failed(#[serde(with = "FaultShape")] Fault),
+    Canceled,
+}

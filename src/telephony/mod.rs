@@ -1,0 +1,96 @@
+//! Carriers: how a call is placed, looked up and ended, and how its audio is spoken of.
+//!
+//! Knows no vendor's words; those are in the vendor's directory. Knows no campaign either: a carrier
+//! places what it is told to place.
+
+pub mod media;
+pub mod twilio;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    Timestamp,
+    ids::{AttemptId, CallSid},
+    outcome::Fault,
+    phone::PhoneNumber,
+    signal::SignalKind,
+};
+
+/// A cause that is kept for the log only.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a carrier is asked to place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRequest {
+    /// Carried in every callback address, so that each callback names its attempt.
+    pub attempt: AttemptId,
+    /// Whom to call.
+    pub to: PhoneNumber,
+    /// The number the callee sees.
+    pub from: PhoneNumber,
+    /// How long it may ring.
+    pub ring_timeout: Duration,
+    /// How long the call may last.
+    pub max_duration: Duration,
+}
+
+/// A call as the carrier knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallReport {
+    /// The carrier's name for it.
+    pub sid: CallSid,
+    /// When the carrier created it, cut to the second; none when it does not say.
+    pub created_at: Option<Timestamp>,
+    /// How far it has come.
+    pub status: SignalKind,
+}
+
+/// Why a call was not placed, sorted by what the engine may do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum CarrierError {
+    /// Refused before dialing; no call exists.
+    #[error("carrier refused: {} ({:?})", .0.detail, .0.code)]
+    Refused(Fault),
+
+    /// The carrier asks for fewer requests; no call exists.
+    #[error("carrier asked us to wait {} ms", .wait.as_millis())]
+    Throttled {
+        /// For how long.
+        wait: Duration,
+    },
+
+    /// No connection was made, so nothing was asked; no call exists.
+    #[error("carrier could not be reached: {0}")]
+    Unreachable(#[source] BoxError),
+
+    /// No usable answer, so the call may exist. Look it up; never dial again on a guess.
+    #[error("carrier gave no usable answer; the call may exist: {0}")]
+    Unknown(#[source] BoxError),
+}
+
+/// Somebody who connects calls.
+#[async_trait]
+pub trait Carrier: Send + Sync + 'static {
+    /// Asks for a call. Never repeats the request by itself.
+    ///
+    /// - Shape: the carrier's name for the call, which is then queued, not yet dialed.
+    /// - Errors: see [`CarrierError`]; after [`CarrierError::Unknown`] the call may exist.
+    async fn place(&self, request: &CallRequest) -> Result<CallSid, CarrierError>;
+
+    /// What the carrier knows of a call; none when it knows no such call.
+    async fn fetch(&self, sid: &CallSid) -> Result<Option<CallReport>, CarrierError>;
+
+    /// Calls from one number to another that the carrier created at or after `since`, newest
+    /// first, queued ones included. The list may lag some seconds behind.
+    async fn find(
+        &self,
+        to: &PhoneNumber,
+        from: &PhoneNumber,
+        since: Timestamp,
+    ) -> Result<Vec<CallReport>, CarrierError>;
+
+    /// Ends a call in whatever state it is. A call that is already over is no error.
+    async fn end(&self, sid: &CallSid) -> Result<(), CarrierError>;
+}

@@ -1,0 +1,349 @@
+//! Twilio's REST API for calls.
+//!
+//! Sends, and hands the answer to `reply`, which says what it means. A request for a call
+//! is sent once and never again: Twilio has no idempotency key.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::{Client, RequestBuilder, Url, header::RETRY_AFTER, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::{
+    domain::{Timestamp, ids::CallSid, phone::PhoneNumber, signal::SignalKind},
+    telephony::{CallReport, CallRequest, Carrier, CarrierError},
+};
+
+use super::{
+    reply::{CallPage, CallResource, CreatedCall, Reply, may_be_since},
+    urls::CallbackUrls,
+};
+
+/// Questions and hang-ups in flight. Twilio's own limit on requests in flight is not published;
+/// answers beyond it are 429. Requests for calls do not wait here: whoever asks for one has checked a
+/// moment ago that it may go out, and counts how many do.
+const MAX_IN_FLIGHT: usize = 8;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a read is repeated after 429, which says that nothing was done.
+const MAX_READ_RETRIES: u32 = 3;
+/// The longest wait before a read is repeated, whatever the carrier asks for.
+const MAX_READ_WAIT: Duration = Duration::from_secs(5);
+/// A list between two numbers that is longer than this is not one we can trust to be whole.
+const MAX_PAGES: usize = 50;
+/// What Twilio takes at most as ring time and as call length.
+const MAX_RING: Duration = Duration::from_secs(600);
+const MAX_LENGTH: Duration = Duration::from_secs(86_400);
+
+/// What is needed to place calls.
+#[derive(Debug, Clone)]
+pub struct TwilioConfig {
+    /// The account (`AC…`) whose calls they are.
+    pub account_sid: String,
+    /// How we show that it is ours.
+    pub credentials: Credentials,
+    /// `https://api.twilio.com`, a regional host, or the simulator.
+    pub base_url: String,
+    /// Where Twilio reaches us.
+    pub callbacks: CallbackUrls,
+}
+
+/// How we show that the account is ours.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// The account's own secret, which also signs its webhooks.
+    AuthToken(SecretString),
+    /// A key that can be revoked by itself.
+    ApiKey {
+        /// The key's name (`SK…`).
+        sid: String,
+        /// Its secret.
+        secret: SecretString,
+    },
+}
+
+/// Why a configuration makes no carrier.
+#[derive(Debug, thiserror::Error)]
+pub enum TwilioConfigError {
+    /// Not an account's name.
+    #[error("{0:?} is not an account SID (AC and 32 digits)")]
+    AccountSid(String),
+    /// Not an address.
+    #[error("{0:?} is not an http or https address")]
+    BaseUrl(String),
+    /// The HTTP client cannot be made.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A Twilio account as a [`Carrier`].
+pub struct TwilioCarrier {
+    config: TwilioConfig,
+    base: Url,
+    client: Client,
+    in_flight: Semaphore,
+}
+
+impl TwilioCarrier {
+    /// A carrier for the account. Asks nothing of Twilio yet.
+    ///
+    /// The process's TLS provider must have been installed.
+    pub fn new(config: TwilioConfig) -> Result<Self, TwilioConfigError> {
+        let sid = &config.account_sid;
+        if !(sid.starts_with("AC") && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+            return Err(TwilioConfigError::AccountSid(sid.clone()));
+        }
+        let base = Url::parse(&config.base_url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| TwilioConfigError::BaseUrl(config.base_url.clone()))?;
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()?;
+        Ok(Self {
+            config,
+            base,
+            client,
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+        })
+    }
+
+    fn url(&self, resource: &str) -> Url {
+        let path = format!(
+            "/2010-04-01/Accounts/{}/{resource}.json",
+            self.config.account_sid
+        );
+        self.base
+            .join(&path)
+            .expect("account and call names have nothing that a path must escape")
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.config.credentials {
+            Credentials::AuthToken(token) => {
+                request.basic_auth(&self.config.account_sid, Some(token.expose_secret()))
+            }
+            Credentials::ApiKey { sid, secret } => {
+                request.basic_auth(sid, Some(secret.expose_secret()))
+            }
+        }
+    }
+
+    /// Sends when there is room.
+    async fn send(&self, request: RequestBuilder) -> Result<Reply, CarrierError> {
+        let _permit = self
+            .in_flight
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        self.send_now(request).await
+    }
+
+    async fn send_now(&self, request: RequestBuilder) -> Result<Reply, CarrierError> {
+        let response = self
+            .authorized(request)
+            .send()
+            .await
+            .map_err(transport_error)?;
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name)?.to_str().ok();
+        let retry_after = header(RETRY_AFTER.as_str())
+            .and_then(|seconds| seconds.trim().parse().ok())
+            .map(Duration::from_secs);
+        let request_id = header("twilio-request-id").map(str::to_owned);
+        let body = response.bytes().await.map_err(transport_error)?.to_vec();
+        tracing::debug!(status, request_id, "carrier replied");
+        Ok(Reply {
+            status,
+            retry_after,
+            body,
+        })
+    }
+
+    /// Sends what may be repeated without harm, and repeats it after "too many requests".
+    async fn send_repeatable(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Reply, CarrierError> {
+        for n_retries in 0..MAX_READ_RETRIES {
+            let reply = self.send(request()).await?;
+            if !reply.is_throttled() {
+                return Ok(reply);
+            }
+            let backoff = Duration::from_millis((100 << n_retries).min(3000));
+            let wait = reply
+                .retry_after
+                .unwrap_or_else(|| backoff.mul_f64(rand::random()));
+            tokio::time::sleep(wait.min(MAX_READ_WAIT)).await;
+        }
+        self.send(request()).await
+    }
+
+    async fn update_status(&self, sid: &CallSid, status: &str) -> Result<Reply, CarrierError> {
+        let url = self.url(&format!("Calls/{sid}"));
+        self.send_repeatable(|| self.client.post(url.clone()).form(&[("Status", status)]))
+            .await
+    }
+
+    /// All pages of a list of calls.
+    async fn list(&self, query: &[(&str, &str)]) -> Result<Vec<CallReport>, CarrierError> {
+        let mut url = self.url("Calls");
+        url.query_pairs_mut().extend_pairs(query);
+        let mut reports = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let reply = self
+                .send_repeatable(|| self.client.get(url.clone()))
+                .await?;
+            let page: CallPage = reply.read(rand::random())?;
+            for call in page.calls {
+                reports.push(call.report()?);
+            }
+            match page.next_page_uri.filter(|uri| !uri.is_empty()) {
+                Some(uri) => url = self.same_host(&uri)?,
+                None => return Ok(reports),
+            }
+        }
+        Err(CarrierError::Unknown(
+            format!("the list of calls has more than {MAX_PAGES} pages").into(),
+        ))
+    }
+
+    /// The address of a further page; never another host, which would be sent our credentials.
+    fn same_host(&self, uri: &str) -> Result<Url, CarrierError> {
+        let url = self
+            .base
+            .join(uri)
+            .map_err(|error| CarrierError::Unknown(error.into()))?;
+        if url.origin() == self.base.origin() {
+            Ok(url)
+        } else {
+            Err(CarrierError::Unknown(
+                "the next page of the list is on another host".into(),
+            ))
+        }
+    }
+}
+
+#[async_trait]
+impl Carrier for TwilioCarrier {
+    async fn place(&self, request: &CallRequest) -> Result<CallSid, CarrierError> {
+        let form = creation_form(request, &self.config.callbacks);
+        let reply = self
+            .send_now(self.client.post(self.url("Calls")).form(&form))
+            .await?;
+        let created: CreatedCall = reply.read(rand::random())?;
+        created
+            .sid
+            .parse()
+            .map_err(|error| CarrierError::Unknown(Box::new(error)))
+    }
+
+    async fn fetch(&self, sid: &CallSid) -> Result<Option<CallReport>, CarrierError> {
+        let url = self.url(&format!("Calls/{sid}"));
+        let reply = self
+            .send_repeatable(|| self.client.get(url.clone()))
+            .await?;
+        if reply.is_unknown_call() {
+            return Ok(None);
+        }
+        let call: CallResource = reply.read(rand::random())?;
+        call.report().map(Some)
+    }
+
+    /// Asks for all calls, and once more for queued ones, which a list by time may not show. No
+    /// filter by start time is used: a queued call has none.
+    async fn find(
+        &self,
+        to: &PhoneNumber,
+        from: &PhoneNumber,
+        since: Timestamp,
+    ) -> Result<Vec<CallReport>, CarrierError> {
+        let between = [
+            ("To", to.as_str()),
+            ("From", from.as_str()),
+            ("PageSize", "100"),
+        ];
+        let queued = [between.as_slice(), &[("Status", "queued")]].concat();
+        let mut found = BTreeMap::new();
+        // The later list wins: a call may have moved on between the two.
+        for query in [queued.as_slice(), &between] {
+            for report in self.list(query).await? {
+                found.insert(report.sid.clone(), report);
+            }
+        }
+        let mut reports: Vec<CallReport> = found
+            .into_values()
+            .filter(|report| may_be_since(report, since))
+            .collect();
+        reports
+            .sort_by_key(|report| std::cmp::Reverse(report.created_at.unwrap_or(Timestamp::MAX)));
+        Ok(reports)
+    }
+
+    /// Cancels, then completes: the first ends a call that nobody answered yet and leaves one alone
+    /// that was answered in between, the second ends that one.
+    async fn end(&self, sid: &CallSid) -> Result<(), CarrierError> {
+        match self.update_status(sid, "canceled").await {
+            Ok(reply) if is_over(&reply) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "cancel failed, the call is completed instead"),
+        }
+        let reply = self.update_status(sid, "completed").await?;
+        if reply.means_over() {
+            return Ok(());
+        }
+        reply.read::<CallResource>(rand::random()).map(|_call| ())
+    }
+}
+
+fn is_over(reply: &Reply) -> bool {
+    reply
+        .read::<CallResource>(0.0)
+        .and_then(CallResource::report)
+        .is_ok_and(|report| matches!(report.status, SignalKind::Over { .. }))
+}
+
+/// The fields that create a call. `StatusCallbackEvent` is one field per event: joined in one it is
+/// accepted and then tells nothing.
+fn creation_form(request: &CallRequest, callbacks: &CallbackUrls) -> Vec<(&'static str, String)> {
+    let seconds = |length: Duration, most: Duration| {
+        let length = length.min(most);
+        let whole = length.as_secs() + u64::from(length.subsec_nanos() > 0);
+        whole.max(1).to_string()
+    };
+    let mut form = vec![
+        ("To", request.to.to_string()),
+        ("From", request.from.to_string()),
+        ("Url", callbacks.voice(request.attempt)),
+        (
+            "StatusCallback",
+            callbacks.status_with_retries(request.attempt),
+        ),
+    ];
+    for event in ["initiated", "ringing", "answered", "completed"] {
+        form.push(("StatusCallbackEvent", event.to_owned()));
+    }
+    form.push(("Timeout", seconds(request.ring_timeout, MAX_RING)));
+    form.push(("TimeLimit", seconds(request.max_duration, MAX_LENGTH)));
+    form
+}
+
+/// What a failure below HTTP means. Only a connection that was never made proves that nothing was
+/// asked.
+fn transport_error(error: reqwest::Error) -> CarrierError {
+    let is_unsent = error.is_connect() || error.is_builder();
+    let cause = Box::new(error.without_url());
+    if is_unsent {
+        CarrierError::Unreachable(cause)
+    } else {
+        CarrierError::Unknown(cause)
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,202 @@
+//! What Twilio is told to do with an answered call (TwiML).
+//!
+//! The documents are the templates in `twiml/`, compiled in. Nothing of a contact is written into
+//! them: an attempt's id and a token are all that a call's instructions carry.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
+
+use minijinja::{AutoEscape, Environment, context, value::Value};
+
+/// The content type under which Twilio takes instructions.
+pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
+
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_auto_escape_callback(|_| AutoEscape::Custom(Cow::Borrowed("xml")));
+    templates.set_formatter(|out, _state, value| {
+        let text: Arc<str> = value.to_str().unwrap_or_else(|| value.to_string().into());
+        out.write_str(&escape(&text)).map_err(Into::into)
+    });
+    for (name, source) in [
+        ("connect", include_str!("../../../twiml/connect.xml")),
+        ("hangup", include_str!("../../../twiml/hangup.xml")),
+        ("apology", include_str!("../../../twiml/apology.xml")),
+    ] {
+        templates
+            .add_template(name, source)
+            .expect("the templates are compiled in and rendered by tests");
+    }
+    templates
+});
+
+/// Connects the call's audio to `stream_url`, in both directions.
+///
+/// - `stream_url`: `wss://`, without a query, because Twilio drops it.
+/// - `action`: asked for what to do when the stream ends while the call goes on.
+/// - `status_callback`: where the stream's progress is told.
+/// - `parameters`: told at the start of the stream; name and value together stay below 500
+///   characters each.
+pub fn connect(
+    stream_url: &str,
+    action: &str,
+    status_callback: &str,
+    parameters: &[(&str, &str)],
+) -> String {
+    let parameters: Vec<Vec<String>> = parameters
+        .iter()
+        .map(|(name, value)| vec![(*name).to_owned(), (*value).to_owned()])
+        .collect();
+    render(
+        "connect",
+        context! { stream_url, action, status_callback, parameters },
+    )
+}
+
+/// Says a sentence of regret and ends the call: for a callee whom no agent could speak to.
+pub fn apology() -> String {
+    render("apology", context! {})
+}
+
+/// Ends the call at once.
+pub fn hang_up() -> String {
+    render("hangup", context! {})
+}
+
+fn render(name: &str, values: Value) -> String {
+    TEMPLATES
+        .get_template(name)
+        .and_then(|template| template.render(values))
+        .expect("a compiled-in template renders with its own values")
+}
+
+/// `text` as it may stand in an element or an attribute.
+///
+/// Line ends and tabs are written as references, because a parser turns bare ones in an attribute
+/// into blanks. Characters that XML 1.0 cannot express at all are left out.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&apos;"),
+            '\t' => escaped.push_str("&#9;"),
+            '\n' => escaped.push_str("&#10;"),
+            '\r' => escaped.push_str("&#13;"),
+            _ if is_legal(character) => escaped.push(character),
+            _ => {}
+        }
+    }
+    escaped
+}
+
+/// Whether XML 1.0 allows the character. <https://www.w3.org/TR/xml/#charsets>
+fn is_legal(character: char) -> bool {
+    matches!(
+        character,
+        '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use quick_xml::{XmlVersion, events::Event, reader::Reader};
+
+    use super::*;
+
+    /// An element: its name and its attributes.
+    type Element = (String, Vec<(String, String)>);
+
+    /// The elements of a document, in the order in which they open.
+    fn elements(document: &str) -> Vec<Element> {
+        let mut reader = Reader::from_str(document);
+        reader.config_mut().check_end_names = true;
+        let mut found = Vec::new();
+        loop {
+            match reader.read_event().unwrap() {
+                Event::Start(element) | Event::Empty(element) => {
+                    let attributes = element
+                        .attributes()
+                        .map(|attribute| {
+                            let attribute = attribute.unwrap();
+                            let value = attribute.normalized_value(XmlVersion::default()).unwrap();
+                            let name: &str = attribute.key.as_ref();
+                            (name.to_owned(), value.into_owned())
+                        })
+                        .collect();
+                    let name = element.name();
+                    let name: &str = name.as_ref();
+                    found.push((name.to_owned(), attributes));
+                }
+                Event::Eof => return found,
+                _ => {}
+            }
+        }
+    }
+
+    fn names(document: &str) -> Vec<String> {
+        elements(document)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    // proves F-40
+    #[test]
+    fn nothing_after_the_stream_keeps_the_call_alive() {
+        let document = connect("wss://d/m", "https://d/a", "https://d/s", &[]);
+        assert!(document.starts_with("<?xml"));
+        assert_eq!(
+            names(&document),
+            ["Response", "Connect", "Stream", "Hangup"]
+        );
+        assert_eq!(names(&hang_up()), ["Response", "Hangup"]);
+        assert_eq!(names(&apology()), ["Response", "Say", "Hangup"]);
+    }
+
+    // proves F-88
+    #[test]
+    fn a_value_cannot_become_an_instruction() {
+        let evil = "</Response><Dial>+15005550009</Dial>";
+        let document = connect(
+            "wss://d/m",
+            "https://d/a",
+            "https://d/s",
+            &[("token", evil)],
+        );
+        assert_eq!(
+            names(&document),
+            ["Response", "Connect", "Stream", "Parameter", "Hangup"]
+        );
+    }
+
+    fn legal(text: &str) -> String {
+        text.chars().filter(|c| is_legal(*c)).collect()
+    }
+
+    proptest! {
+        // proves F-88
+        #[test]
+        fn every_value_reads_back_as_it_was(
+            url in any::<String>(), callback in any::<String>(),
+            name in any::<String>(), value in any::<String>(),
+        ) {
+            let parameters = [("attempt", "att_1"), (name.as_str(), value.as_str())];
+            let document = connect(&url, "https://d/a", &callback, &parameters);
+            let found = elements(&document);
+            prop_assert_eq!(found.len(), 6);
+            let stream = &found[2].1;
+            prop_assert_eq!(&stream[0], &("url".to_owned(), legal(&url)));
+            prop_assert_eq!(&stream[1], &("statusCallback".to_owned(), legal(&callback)));
+            let parameter = &found[4].1;
+            prop_assert_eq!(&parameter[0], &("name".to_owned(), legal(&name)));
+            prop_assert_eq!(&parameter[1], &("value".to_owned(), legal(&value)));
+        }
+    }
+}

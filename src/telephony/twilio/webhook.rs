@@ -1,0 +1,359 @@
+//! Twilio's form posts, read into signals.
+//!
+//! Pure. The request was verified before it comes here; saving and answering it happen elsewhere.
+//! Fields may be missing, empty, repeated or unknown: only what a signal cannot do without is an
+//! error.
+
+use std::time::Duration;
+
+use crate::domain::{
+    Timestamp,
+    ids::{CallSid, IdError, StreamSid},
+    signal::{Signal, SignalKind},
+};
+
+use super::codes::{EndDetails, UnknownStatus, signal_kind};
+
+/// A post that tells something about a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// The same for every repetition of the post, and for no other.
+    pub key: String,
+    /// What it tells.
+    pub signal: Signal,
+    /// Twilio's words about trouble, for the log.
+    pub note: Option<String>,
+}
+
+/// A post that tells how a recording came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingCallback {
+    /// The same for every repetition of the post, and for no other.
+    pub key: String,
+    /// The recorded call.
+    pub call: CallSid,
+    /// Twilio's name for the recording.
+    pub recording_sid: String,
+    /// Where it can be fetched with the account's credentials; none while it is not ready.
+    pub url: Option<String>,
+    /// Its length; none while it is not ready.
+    pub duration: Option<Duration>,
+}
+
+/// Why a post tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallbackError {
+    /// A field without which the post has no meaning.
+    #[error("the post has no {0}")]
+    Missing(&'static str),
+    /// An identifier that is none.
+    #[error("the post has a bad identifier: {0}")]
+    Id(#[from] IdError),
+    /// A status that is not in the documentation; the text is kept.
+    #[error(transparent)]
+    Status(#[from] UnknownStatus),
+    /// A stream event that is not in the documentation; the text is kept.
+    #[error("unknown stream event {0:?}")]
+    StreamEvent(String),
+}
+
+/// Reads a form body (or a query): pairs in their order, blank values kept, because both take part
+/// in the signature.
+pub fn parse_form(body: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(body).into_owned().collect()
+}
+
+/// Reads the request for a call's instructions, which Twilio makes when the call is answered.
+///
+/// It has no time of its own, so `received_at` is when it was answered. It races with the answered
+/// callback; either may be first.
+pub fn voice_request(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Callback, CallbackError> {
+    let form = Form(fields);
+    let call = form.call()?;
+    Ok(Callback {
+        key: format!("twilio:{call}:voice"),
+        signal: Signal {
+            sid: Some(call),
+            at: received_at,
+            kind: SignalKind::Answered,
+        },
+        note: None,
+    })
+}
+
+/// Reads a report of a call's progress.
+///
+/// `Timestamp` has whole seconds and is used where it can be read; `Duration` is billed minutes and
+/// is not looked at, `CallDuration` is seconds.
+pub fn status_callback(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Callback, CallbackError> {
+    let form = Form(fields);
+    let call = form.call()?;
+    let status = form.required("CallStatus")?;
+    let details = EndDetails {
+        duration: form.seconds("CallDuration"),
+        sip_code: form.number("SipResponseCode"),
+        error_code: form.number("ErrorCode"),
+        error_message: form.text("ErrorMessage").map(str::to_owned),
+    };
+    let sequence = form.text("SequenceNumber").unwrap_or("-");
+    let key = format!("twilio:{call}:{sequence}:{status}");
+    let note = details.error_message.clone();
+    Ok(Callback {
+        key,
+        signal: Signal {
+            kind: signal_kind(status, details)?,
+            sid: Some(call),
+            at: form.rfc2822("Timestamp").unwrap_or(received_at),
+        },
+        note,
+    })
+}
+
+/// Reads a report of a media stream's progress.
+///
+/// `stream-error` is told as the end of the media: Twilio reports it even when we close the socket
+/// on purpose (31921). Its text is kept as the note.
+pub fn stream_callback(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Callback, CallbackError> {
+    let form = Form(fields);
+    let call = form.call()?;
+    let stream: StreamSid = form.required("StreamSid")?.parse()?;
+    let event = form.required("StreamEvent")?;
+    let key = format!("twilio:{stream}:{event}");
+    let kind = match event {
+        "stream-started" => SignalKind::MediaStarted { stream },
+        "stream-stopped" | "stream-error" => SignalKind::MediaEnded { by: None },
+        _ => return Err(CallbackError::StreamEvent(event.to_owned())),
+    };
+    Ok(Callback {
+        key,
+        signal: Signal {
+            sid: Some(call),
+            at: form.iso8601("Timestamp").unwrap_or(received_at),
+            kind,
+        },
+        note: form.text("StreamError").map(str::to_owned),
+    })
+}
+
+/// Reads a report of a recording, which comes seconds after the call.
+pub fn recording_callback(fields: &[(String, String)]) -> Result<RecordingCallback, CallbackError> {
+    let form = Form(fields);
+    let call = form.call()?;
+    let recording_sid = form.required("RecordingSid")?.to_owned();
+    let status = form.required("RecordingStatus")?;
+    let is_ready = status == "completed";
+    Ok(RecordingCallback {
+        key: format!("twilio:{recording_sid}:{status}"),
+        call,
+        url: form
+            .text("RecordingUrl")
+            .filter(|_| is_ready)
+            .map(str::to_owned),
+        duration: form.seconds("RecordingDuration").filter(|_| is_ready),
+        recording_sid,
+    })
+}
+
+/// A form's fields. The first of a repeated key counts; an empty value is a missing one.
+struct Form<'a>(&'a [(String, String)]);
+
+impl<'a> Form<'a> {
+    fn text(&self, key: &str) -> Option<&'a str> {
+        let (_, value) = self.0.iter().find(|(name, _)| name == key)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, key: &'static str) -> Result<&'a str, CallbackError> {
+        self.text(key).ok_or(CallbackError::Missing(key))
+    }
+
+    fn call(&self) -> Result<CallSid, CallbackError> {
+        Ok(self.required("CallSid")?.parse()?)
+    }
+
+    fn number<N: std::str::FromStr>(&self, key: &str) -> Option<N> {
+        self.text(key)?.trim().parse().ok()
+    }
+
+    fn seconds(&self, key: &str) -> Option<Duration> {
+        self.number(key).map(Duration::from_secs)
+    }
+
+    fn rfc2822(&self, key: &str) -> Option<Timestamp> {
+        parse_rfc2822(self.text(key)?)
+    }
+
+    fn iso8601(&self, key: &str) -> Option<Timestamp> {
+        let at: Timestamp = self.text(key)?.parse().ok()?;
+        Timestamp::from_millisecond(at.as_millisecond()).ok()
+    }
+}
+
+/// Reads Twilio's usual way of writing a time: `Tue, 06 Oct 2026 10:00:02 +0000`.
+pub(super) fn parse_rfc2822(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::signal::CallEnd;
+
+    const RECEIVED: &str = "2026-02-12T11:48:30.123Z";
+    const CALL: &str = "CA00000000000000000000000000000001";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn status(body: &str) -> Result<Callback, CallbackError> {
+        status_callback(&parse_form(body.as_bytes()), at(RECEIVED))
+    }
+
+    #[test]
+    fn a_captured_initiated_post_is_read() {
+        let body = "Called=%2B15005550010&ToState=&CallerCountry=US&Direction=outbound-api\
+            &Timestamp=Thu%2C+12+Feb+2026+11%3A48%3A25+%2B0000&CallbackSource=call-progress-events\
+            &CallerState=&ToZip=&SequenceNumber=0&CallSid=CA00000000000000000000000000000001\
+            &To=%2B15005550010&CallStatus=initiated&From=%2B15005550006&SomethingNew=1";
+        let callback = status(body).unwrap();
+        assert_eq!(callback.key, format!("twilio:{CALL}:0:initiated"));
+        assert_eq!(
+            callback.signal,
+            Signal {
+                sid: Some(CALL.parse().unwrap()),
+                at: at("2026-02-12T11:48:25Z"),
+                kind: SignalKind::Placed,
+            }
+        );
+    }
+
+    // proves F-28
+    #[test]
+    fn billed_minutes_are_not_taken_for_seconds() {
+        let body = format!(
+            "CallSid={CALL}&CallStatus=completed&Duration=1&CallDuration=49&SipResponseCode=200\
+             &SequenceNumber=3&AnsweredBy=&Timestamp="
+        );
+        let callback = status(&body).unwrap();
+        assert_eq!(
+            callback.signal.kind,
+            SignalKind::Over {
+                end: CallEnd::Completed,
+                duration: Some(Duration::from_secs(49)),
+                network_code: Some(200),
+            }
+        );
+        assert_eq!(callback.signal.at, at(RECEIVED));
+    }
+
+    #[test]
+    fn minutes_alone_give_no_duration() {
+        let body = format!("CallSid={CALL}&CallStatus=completed&Duration=1");
+        let callback = status(&body).unwrap();
+        assert_eq!(callback.key, format!("twilio:{CALL}:-:completed"));
+        assert_eq!(
+            callback.signal.kind,
+            SignalKind::Over {
+                end: CallEnd::Completed,
+                duration: None,
+                network_code: None,
+            }
+        );
+    }
+
+    #[test]
+    fn what_a_signal_cannot_do_without_is_named() {
+        assert_eq!(
+            status("CallStatus=ringing"),
+            Err(CallbackError::Missing("CallSid"))
+        );
+        assert_eq!(
+            status(&format!("CallSid={CALL}&CallStatus=")),
+            Err(CallbackError::Missing("CallStatus"))
+        );
+        assert_eq!(
+            status(&format!("CallSid={CALL}&CallStatus=warped")),
+            Err(CallbackError::Status(UnknownStatus("warped".to_owned())))
+        );
+        assert!(matches!(
+            status("CallSid=no+id&CallStatus=ringing"),
+            Err(CallbackError::Id(_))
+        ));
+    }
+
+    #[test]
+    fn the_request_for_instructions_means_answered() {
+        let body = format!("CallSid={CALL}&CallStatus=in-progress&Direction=outbound-api");
+        let callback = voice_request(&parse_form(body.as_bytes()), at(RECEIVED)).unwrap();
+        assert_eq!(callback.key, format!("twilio:{CALL}:voice"));
+        assert_eq!(callback.signal.kind, SignalKind::Answered);
+        assert_eq!(callback.signal.at, at(RECEIVED));
+    }
+
+    #[test]
+    fn a_stream_report_has_nanoseconds_that_are_cut() {
+        let body = format!(
+            "CallSid={CALL}&StreamSid=MZ1&StreamName=MZ1&StreamEvent=stream-started\
+             &Timestamp=2024-11-29T00:09:39.602648368Z"
+        );
+        let callback = stream_callback(&parse_form(body.as_bytes()), at(RECEIVED)).unwrap();
+        assert_eq!(callback.key, "twilio:MZ1:stream-started");
+        assert_eq!(callback.signal.at, at("2024-11-29T00:09:39.602Z"));
+        assert_eq!(
+            callback.signal.kind,
+            SignalKind::MediaStarted {
+                stream: "MZ1".parse().unwrap()
+            }
+        );
+    }
+
+    #[test]
+    fn a_stream_error_ends_the_media_and_keeps_its_text() {
+        let body = format!(
+            "CallSid={CALL}&StreamSid=MZ1&StreamEvent=stream-error&StreamError=31920+Handshake"
+        );
+        let callback = stream_callback(&parse_form(body.as_bytes()), at(RECEIVED)).unwrap();
+        assert_eq!(callback.signal.kind, SignalKind::MediaEnded { by: None });
+        assert_eq!(callback.note.as_deref(), Some("31920 Handshake"));
+    }
+
+    #[test]
+    fn a_recording_has_an_address_once_it_is_complete() {
+        let body = format!(
+            "CallSid={CALL}&RecordingSid=RE1&RecordingStatus=completed&RecordingDuration=42\
+             &RecordingUrl=https%3A%2F%2Fapi.twilio.com%2FRE1"
+        );
+        let recording = recording_callback(&parse_form(body.as_bytes())).unwrap();
+        assert_eq!(recording.url.as_deref(), Some("https://api.twilio.com/RE1"));
+        assert_eq!(recording.duration, Some(Duration::from_secs(42)));
+        let body = format!("CallSid={CALL}&RecordingSid=RE1&RecordingStatus=absent");
+        let recording = recording_callback(&parse_form(body.as_bytes())).unwrap();
+        assert_eq!((recording.url, recording.duration), (None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_keeps_blanks_order_and_every_character(
+            pairs in proptest::collection::vec((".{0,8}", ".{0,16}"), 0..8)
+        ) {
+            let body = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(&pairs)
+                .finish();
+            prop_assert_eq!(parse_form(body.as_bytes()), pairs);
+        }
+    }
+}

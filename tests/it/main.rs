@@ -1,0 +1,8 @@
+//! Black-box tests: real servers on free ports, spoken to over their own protocols, on both stores.
+
+#![cfg(test)]
+
+mod server;
+mod sim;
+mod store;
+mod world;

@@ -1,0 +1,140 @@
+//! How many calls at once, and how closely they follow each other: measured at the carrier.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use dialtone::{
+    clock::{Clock as _, SystemClock},
+    domain::Timestamp,
+    sim::Behaviour::Busy,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Place, Scenario, World, list, until, watch_for};
+
+/// Nobody is called twice.
+fn once(mut settings: Value) -> Value {
+    settings["retry"] = json!({"maxAttempts": 1});
+    settings
+}
+
+/// The dial starts of a campaign, in order. None of its calls reached the carrier before its start.
+async fn dial_starts(world: &World, campaign: &str) -> Vec<Timestamp> {
+    let placed: BTreeMap<String, Timestamp> = world
+        .ledger()
+        .calls
+        .into_iter()
+        .map(|call| (call.sid, call.created_at))
+        .collect();
+    let mut starts = Vec::new();
+    for call in world.calls(campaign).await {
+        let Some(sid) = call["sid"].as_str() else {
+            continue; // Given back before it was asked for.
+        };
+        let start: Timestamp = call["dialAt"].as_str().unwrap().parse().unwrap();
+        let placed = placed[sid];
+        assert!(placed >= start, "placed at {placed}: {call}");
+        starts.push(start);
+    }
+    starts.sort();
+    starts
+}
+
+fn gaps(starts: &[Timestamp]) -> Vec<Duration> {
+    starts
+        .windows(2)
+        .map(|pair| pair[1].duration_since(pair[0]).unsigned_abs())
+        .collect()
+}
+
+// proves F-08
+pub async fn no_more_calls_are_up_at_once_than_the_campaign_allows(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let settings = once(json!({"maxConcurrentCalls": 3, "callsPerSecond": 100.0}));
+    let campaign = world.start_campaign(&list(0..9), settings).await;
+    world.until_status(&campaign, "completed").await;
+    assert_eq!(world.ledger().totals.live_max, 3);
+    world.end().await;
+}
+
+pub async fn a_tenants_campaigns_share_its_limits(place: Arc<Place>) {
+    let world = Scenario::on(&place)
+        .everyone(Busy)
+        .setting("DIALTONE_MAX_CONCURRENT_CALLS", 3)
+        .start()
+        .await;
+    let first = world.start_campaign(&list(0..5), once(json!({}))).await;
+    let second = world.start_campaign(&list(5..10), once(json!({}))).await;
+    world.until_status(&first, "completed").await;
+    world.until_status(&second, "completed").await;
+    assert_eq!(world.ledger().totals.live_max, 3);
+    world.end().await;
+}
+
+// proves F-11
+pub async fn dial_starts_keep_the_delay_between_calls(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let settings = once(json!({"callDelayMs": 300, "callsPerSecond": 100.0}));
+    let campaign = world.start_campaign(&list(0..8), settings).await;
+    world.until_status(&campaign, "completed").await;
+    let gaps = gaps(&dial_starts(&world, &campaign).await);
+    assert_eq!(gaps.len(), 7);
+    let least = Duration::from_millis(300);
+    assert!(gaps.iter().all(|gap| *gap >= least), "{gaps:?}");
+    world.end().await;
+}
+
+// proves F-11
+pub async fn dial_starts_keep_the_rate_also_over_a_pause(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let settings = once(json!({"callsPerSecond": 10.0}));
+    let campaign = world.start_campaign(&list(0..20), settings).await;
+    until("some calls", async || {
+        (world.simulator.totals().calls_created >= 5).then_some(())
+    })
+    .await;
+    let path = format!("/campaigns/{campaign}");
+    world.owner.ask(&format!("{path}/pause")).await.ok();
+    watch_for(Duration::from_millis(700)).await;
+    world.owner.ask(&format!("{path}/resume")).await.ok();
+    world.until_status(&campaign, "completed").await;
+    let gaps = gaps(&dial_starts(&world, &campaign).await);
+    let least = Duration::from_millis(100);
+    assert!(gaps.iter().all(|gap| *gap >= least), "{gaps:?}");
+    let n_close = gaps.iter().filter(|gap| **gap < least * 2).count();
+    assert!(
+        n_close > gaps.len() / 2,
+        "the rate is not reached: {gaps:?}"
+    );
+    world.end().await;
+}
+
+pub async fn a_changed_limit_acts_within_a_second(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let settings = once(json!({"callDelayMs": 60_000}));
+    let campaign = world.start_campaign(&list(0..4), settings).await;
+    until("the first call", async || {
+        (world.simulator.totals().calls_created == 1).then_some(())
+    })
+    .await;
+    let path = format!("/campaigns/{campaign}");
+    let change = json!({"settings": {"callDelayMs": 100}});
+    let changed = world
+        .owner
+        .send(Method::PATCH, &path, Some(&change))
+        .await
+        .ok();
+    let changed_at = SystemClock.now();
+    assert_eq!(changed["settings"]["callDelayMs"], 100);
+    assert_eq!(
+        changed["settings"]["callsPerSecond"], 50.0,
+        "what is not named stays"
+    );
+    world.until_status(&campaign, "completed").await;
+    let second = dial_starts(&world, &campaign).await[1];
+    assert!(
+        second <= changed_at + Duration::from_secs(1),
+        "{second} after {changed_at}"
+    );
+    world.end().await;
+}

@@ -1,0 +1,103 @@
+//! One suite of cases for every store: SQLite in memory and in a file, and MongoDB.
+
+mod accounts;
+mod calls;
+mod campaigns;
+mod claims;
+mod data;
+mod enrollments;
+mod events;
+mod home;
+mod imports;
+mod inbox;
+mod isolation;
+mod lasting;
+
+/// Runs each case on each kind of store.
+macro_rules! on_every_store {
+    ($($module:ident::$case:ident),* $(,)?) => {
+        on_stores!(memory, home::Home::in_memory, $($module::$case),*);
+        on_stores!(file, home::Home::in_a_file, $($module::$case),*);
+        on_stores!(mongodb, home::Home::in_mongodb, $($module::$case),*);
+    };
+}
+
+/// Runs each case on one kind of store.
+macro_rules! on_stores {
+    ($kind:ident, $home:path, $($module:ident::$case:ident),* $(,)?) => {
+        mod $kind {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    home::run($home(), $module::$case).await;
+                }
+            )*
+        }
+    };
+}
+
+on_every_store!(
+    campaigns::a_campaign_reads_back,
+    campaigns::campaigns_are_listed_newest_first_and_filtered,
+    campaigns::a_save_from_an_old_version_is_a_conflict,
+    campaigns::a_deleted_campaign_is_hidden,
+    campaigns::a_delete_from_an_old_version_is_a_conflict,
+    enrollments::a_number_is_in_a_campaign_once,
+    enrollments::a_person_of_two_campaigns_is_one_contact,
+    enrollments::enrolling_the_same_list_at_once_adds_each_number_once,
+    enrollments::pages_visit_every_enrollment_once_in_the_order_of_adding,
+    enrollments::only_a_person_who_was_never_tried_can_be_removed,
+    enrollments::adding_somebody_raises_the_version_of_the_campaign,
+    enrollments::nobody_is_enrolled_in_a_campaign_that_is_gone,
+    calls::a_commit_saves_the_enrollment_the_call_and_the_events,
+    calls::a_commit_from_an_old_version_changes_nothing,
+    calls::calls_are_listed_latest_first_and_filtered,
+    calls::progress_and_usage_equal_a_recount,
+    claims::each_enrollment_is_claimed_once,
+    claims::due_ones_are_claimed_soonest_first,
+    claims::a_person_on_the_phone_for_one_campaign_is_passed_over_by_the_others,
+    claims::campaigns_that_claim_at_once_share_nobody,
+    claims::a_person_has_one_open_attempt_whoever_is_late,
+    claims::a_paused_campaign_claims_nothing,
+    claims::a_claim_ends_by_commit_or_by_time,
+    claims::a_lease_has_one_holder_and_a_rising_number,
+    claims::a_stale_holder_claims_nothing,
+    claims::active_campaigns_come_oldest_start_first,
+    claims::open_enrollments_become_overdue,
+    claims::a_tenant_is_added_once,
+    inbox::a_repeated_signal_is_received_once,
+    inbox::signals_stay_until_they_are_settled,
+    events::a_log_is_read_in_order,
+    events::concurrent_writers_share_one_rising_order,
+    events::a_watcher_sees_what_is_committed_from_any_handle,
+    imports::an_import_and_its_rejected_rows_read_back,
+    accounts::an_address_is_taken_once,
+    accounts::a_session_lives_until_it_is_deleted,
+    isolation::nothing_of_one_tenant_is_reached_by_another,
+    lasting::a_store_that_works_says_so,
+);
+
+mod kept {
+    use super::*;
+
+    on_stores!(
+        file,
+        home::Home::in_a_file,
+        lasting::everything_is_there_after_reopening,
+        lasting::a_newer_schema_is_refused,
+        claims::an_unreadable_enrollment_is_no_obstacle_to_overdue_ones,
+        inbox::an_unreadable_signal_is_no_obstacle_to_the_others,
+        events::the_numbers_of_a_log_have_no_gaps,
+    );
+    on_stores!(
+        mongodb,
+        home::Home::in_mongodb,
+        lasting::everything_is_there_after_reopening,
+        lasting::a_newer_schema_is_refused,
+        claims::an_unreadable_enrollment_is_no_obstacle_to_overdue_ones,
+        inbox::an_unreadable_signal_is_no_obstacle_to_the_others,
+        lasting::a_commit_that_was_cut_short_is_completed,
+        lasting::a_call_is_found_before_its_commit_is_complete,
+    );
+}

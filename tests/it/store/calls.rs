@@ -1,0 +1,263 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use dialtone::{
+    domain::{
+        Timestamp,
+        attempt::{AttemptState, ReleaseReason},
+        campaign::Campaign,
+        enrollment::{Enrollment, EnrollmentState, Progress},
+        ids::AttemptId,
+        outcome::{Fault, FaultClass, Outcome},
+        pacing::Usage,
+    },
+    store::{CallFilter, Commit, EnrollmentFilter, PageRequest, Store, StoreError},
+};
+
+use super::{data::*, home::Home};
+
+pub async fn a_commit_saves_the_enrollment_the_call_and_the_events(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 1).await;
+    let tenant = campaign.tenant;
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, 1)).await.unwrap();
+    let open = opened(&claimed[0], NOW);
+    store.commit(&open).await.unwrap();
+    let found = store.find_enrollment(tenant, open.enrollment.id).await;
+    assert_eq!(found.unwrap().as_ref(), Some(&open.enrollment));
+    let attempt = open.attempt.clone().unwrap();
+    let call = store.find_call(tenant, attempt.id).await.unwrap().unwrap();
+    assert_eq!(call.attempt, attempt);
+    assert_eq!((call.version, call.campaign), (3, campaign.id));
+    assert_eq!(call.name, open.enrollment.name);
+    let sid = sid(&open.enrollment);
+    let unnamed = store.find_call_by_sid(tenant, &sid).await.unwrap();
+    assert_eq!(unnamed, None);
+
+    let dialing = AttemptState::Dialing { sid: sid.clone() };
+    let dialing = moved(&open.enrollment, dialing);
+    store.commit(&dialing).await.unwrap();
+    let named = store.find_call_by_sid(tenant, &sid).await.unwrap().unwrap();
+    assert_eq!(Some(named.attempt), dialing.attempt);
+    let log = store.call_events(tenant, attempt.id).await.unwrap();
+    let log: Vec<_> = log.into_iter().map(|stored| stored.event).collect();
+    assert_eq!(log, [open.events, dialing.events].concat());
+}
+
+pub async fn a_commit_from_an_old_version_changes_nothing(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 1).await;
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, 1)).await.unwrap();
+    let open = opened(&claimed[0], NOW);
+    store.commit(&open).await.unwrap();
+
+    // Made from the same version, by somebody slower.
+    let other = opened(&claimed[0], NOW + seconds(9));
+    let skipping = Commit {
+        enrollment: Enrollment {
+            version: 9,
+            ..open.enrollment.clone()
+        },
+        ..other.clone()
+    };
+    for late in [other, skipping] {
+        let refused = store.commit(&late).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict { .. })),
+            "{refused:?}"
+        );
+    }
+    let id = open.attempt.as_ref().unwrap().id;
+    let call = store.find_call(campaign.tenant, id).await.unwrap().unwrap();
+    assert_eq!(Some(call.attempt), open.attempt);
+    let found = store
+        .find_enrollment(campaign.tenant, open.enrollment.id)
+        .await;
+    assert_eq!(found.unwrap(), Some(open.enrollment));
+    let log = store.call_events(campaign.tenant, id).await.unwrap();
+    assert_eq!(log.len(), 1);
+}
+
+pub async fn calls_are_listed_latest_first_and_filtered(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 9).await;
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, 9)).await.unwrap();
+    for (i, enrollment) in (0..).zip(&claimed) {
+        let open = opened(enrollment, NOW + seconds(i / 2));
+        store.commit(&open).await.unwrap();
+        if i % 3 == 0 {
+            let busy = ended(&open.enrollment, Outcome::Busy, None);
+            store.commit(&busy).await.unwrap();
+        }
+    }
+    let list = async |filter: CallFilter| {
+        all_pages(2, |page| {
+            let (store, filter, tenant) = (store.clone(), filter.clone(), campaign.tenant);
+            async move { store.list_calls(tenant, &filter, &page).await }
+        })
+        .await
+    };
+    let all = list(CallFilter::default()).await;
+    assert!(all.is_sorted_by_key(|call| std::cmp::Reverse(call.attempt.dial_at)));
+    let ids: BTreeSet<AttemptId> = all.iter().map(|call| call.attempt.id).collect();
+    assert_eq!(ids.len(), 9);
+    let with = |change: fn(&mut CallFilter)| {
+        let mut filter = CallFilter {
+            campaign: Some(campaign.id),
+            ..CallFilter::default()
+        };
+        change(&mut filter);
+        filter
+    };
+    assert_eq!(list(with(|_| ())).await.len(), 9);
+    assert_eq!(list(with(|filter| filter.open = Some(true))).await.len(), 6);
+    assert_eq!(
+        list(with(|filter| filter.open = Some(false))).await.len(),
+        3
+    );
+    let busy = with(|filter| filter.outcome = Some("busy".to_owned()));
+    assert_eq!(list(busy).await.len(), 3);
+    let one = CallFilter {
+        enrollment: Some(claimed[4].id),
+        ..CallFilter::default()
+    };
+    assert_eq!(list(one).await.len(), 1);
+}
+
+/// A repeatable choice of numbers below `n`.
+struct Choice(u64);
+
+impl Choice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// One thing that may happen next to an enrollment.
+fn next(enrollment: &Enrollment, choice: &mut Choice) -> Commit {
+    let sid = sid(enrollment);
+    let Some(attempt) = enrollment.open_attempt() else {
+        return opened(enrollment, NOW + seconds(choice.below(50)));
+    };
+    let again = (choice.below(2) == 0).then(|| NOW + seconds(choice.below(900)));
+    match (attempt.state.name(), choice.below(4)) {
+        ("reserved", 0) => {
+            let mut commit = moved(
+                enrollment,
+                AttemptState::Released {
+                    at: NOW,
+                    why: ReleaseReason::Withheld,
+                },
+            );
+            commit.enrollment.state = EnrollmentState::Waiting { due_at: NOW };
+            commit
+        }
+        ("reserved", _) => moved(enrollment, AttemptState::Dialing { sid }),
+        ("dialing", 0..2) => moved(enrollment, AttemptState::Connected { sid, since: NOW }),
+        ("dialing", 2) => ended(enrollment, Outcome::NoAnswer, again),
+        ("dialing", _) => {
+            let fault = Fault {
+                class: FaultClass::Network,
+                code: None,
+                detail: String::new(),
+            };
+            ended(enrollment, Outcome::Failed(fault), again)
+        }
+        _ => ended(enrollment, Outcome::Answered, None),
+    }
+}
+
+pub async fn progress_and_usage_equal_a_recount(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 30).await;
+    let holder = lease(&*store, &campaign).await;
+    let mut open = store
+        .claim_due(&claim(&campaign, holder, 24))
+        .await
+        .unwrap();
+    let mut choice = Choice(42);
+    for _ in 0..120 {
+        let i = usize::try_from(choice.below(open.len() as u64)).unwrap();
+        if open[i].state.name() == "finished" {
+            continue;
+        }
+        let commit = next(&open[i], &mut choice);
+        store.commit(&commit).await.unwrap();
+        open[i] = commit.enrollment;
+    }
+    let enrollments = all_pages(50, |page| {
+        let (store, campaign) = (store.clone(), campaign.clone());
+        let all = EnrollmentFilter::default();
+        async move {
+            store
+                .list_enrollments(campaign.tenant, campaign.id, &all, &page)
+                .await
+        }
+    })
+    .await;
+    let (calls, usage) = recount_calls(&*store, &campaign).await;
+    let mut expected = Progress {
+        n_enrolled: 30,
+        next_due_at: store.next_due(campaign.tenant, campaign.id).await.unwrap(),
+        ..calls
+    };
+    for enrollment in &enrollments {
+        match &enrollment.state {
+            EnrollmentState::Waiting { .. } if enrollment.n_attempts == 0 => {
+                expected.n_untried += 1;
+            }
+            EnrollmentState::Waiting { .. } => expected.n_retrying += 1,
+            EnrollmentState::Open { .. } => expected.n_open += 1,
+            EnrollmentState::Finished { outcome, .. } => {
+                let name = outcome.as_ref().map_or("none", Outcome::name);
+                expected.n_finished += 1;
+                *expected
+                    .finished_by_outcome
+                    .entry(name.to_owned())
+                    .or_default() += 1;
+            }
+        }
+    }
+    assert!(expected.n_open > 0 && expected.n_finished > 0 && expected.n_retrying > 0);
+    let progress = store.progress(campaign.tenant, campaign.id).await.unwrap();
+    assert_eq!(progress, expected);
+    let stored = store.usage(campaign.tenant).await.unwrap();
+    assert_eq!(
+        stored.into_iter().collect::<Vec<_>>(),
+        [(campaign.id, usage)]
+    );
+}
+
+/// What the list of calls says of progress and usage.
+async fn recount_calls(store: &dyn Store, campaign: &Campaign) -> (Progress, Usage) {
+    let page = store
+        .list_calls(
+            campaign.tenant,
+            &CallFilter::default(),
+            &PageRequest::first(500),
+        )
+        .await
+        .unwrap();
+    assert_eq!(page.next, None);
+    let count = |of: fn(&AttemptState) -> bool| {
+        let states = page.items.iter().map(|call| &call.attempt.state);
+        states.filter(|state| of(state)).count() as u64
+    };
+    let progress = Progress {
+        n_calls: count(|state| state.sid().is_some()),
+        n_connected: count(|state| state.name() == "connected"),
+        ..Progress::default()
+    };
+    let last_start: Option<Timestamp> = page.items.iter().map(|call| call.attempt.dial_at).max();
+    let usage = Usage {
+        n_open: u32::try_from(count(AttemptState::is_open)).unwrap(),
+        last_start,
+    };
+    (progress, usage)
+}

@@ -1,0 +1,84 @@
+//! Where a test keeps its records, and how they are cleared away.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use dialtone::{
+    clock::{Clock as _, SystemClock},
+    store::{Store, mongo::MongoStore, sqlite::SqliteStore},
+};
+use futures_util::FutureExt as _;
+
+/// The kinds of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Embedded,
+    Mongo,
+}
+
+/// A place of one test's own.
+pub enum Place {
+    Directory(tempfile::TempDir),
+    Database { uri: String, name: String },
+}
+
+impl Place {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Embedded => Self::Directory(tempfile::tempdir().unwrap()),
+            Kind::Mongo => {
+                let server = std::env::var("DIALTONE_TEST_MONGODB_URI").expect(
+                    "DIALTONE_TEST_MONGODB_URI must name a MongoDB replica set: start one by \
+                     `tests/mongod start DIR` and set the variable to what it prints",
+                );
+                let name = format!("dialtone_it_{}", SystemClock.new_uuid().simple());
+                let (address, options) = server.split_once('?').unwrap_or((&server, ""));
+                let uri = format!("{}/{name}?{options}", address.trim_end_matches('/'));
+                Self::Database { uri, name }
+            }
+        }
+    }
+
+    /// The variable that tells the server of the place.
+    pub fn variable(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "DIALTONE_DATA_DIR",
+            Self::Database { .. } => "MONGODB_URI",
+        }
+    }
+
+    /// What the variable says.
+    pub fn value(&self) -> String {
+        match self {
+            Self::Directory(directory) => directory.path().display().to_string(),
+            Self::Database { uri, .. } => uri.clone(),
+        }
+    }
+
+    /// A handle on the records, as another process would have it.
+    pub async fn open(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Directory(directory) => {
+                Arc::new(SqliteStore::open(&directory.path().join("dialtone.db")).unwrap())
+            }
+            Self::Database { uri, .. } => Arc::new(MongoStore::connect(uri).await.unwrap()),
+        }
+    }
+
+    async fn clear(&self) {
+        if let Self::Database { uri, name } = self {
+            let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+            client.database(name).drop().await.unwrap();
+        }
+    }
+}
+
+/// Runs a case in a place of its own, clears it away whatever came of it, and passes on its panic.
+pub async fn run<F: Future<Output = ()>>(kind: Kind, case: impl FnOnce(Arc<Place>) -> F) {
+    dialtone::app::install_tls();
+    let place = Arc::new(Place::new(kind));
+    let outcome = AssertUnwindSafe(case(place.clone())).catch_unwind().await;
+    place.clear().await;
+    if let Err(failure) = outcome {
+        std::panic::resume_unwind(failure);
+    }
+}
