@@ -246,6 +246,9 @@ def hold_conversation(client, requires_auth, variables, overrides):
     watchdog.start()
     conversation_id = conversation.wait_for_session_end()
     watchdog.cancel()
+    # Whichever thread met the closed socket first reports the ending, and it may be the talker's:
+    # the session counts as ended before that report has been made.
+    talker.thread.join(DEADLINE_S)
     return conversation_id, responses, transcripts, endings, talker
 
 
