@@ -49,9 +49,10 @@ pub(super) async fn run(core: Arc<Core>) {
         };
         let wait = Duration::try_from(next.duration_since(core.now())).unwrap_or_default();
         tokio::select! {
+            biased;
             () = core.stopped.cancelled() => {}
             () = core.wake.notified() => {}
-            () = tokio::time::sleep(min(wait, core.settings.idle_wait)) => {}
+            () = core.clock.sleep(min(wait, core.settings.idle_wait)) => {}
         }
     }
 }

@@ -97,6 +97,7 @@ impl Core {
 pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<InboxEntry>) {
     loop {
         let entry = tokio::select! {
+            biased;
             () = core.stopped.cancelled() => return,
             entry = queue.recv() => match entry {
                 Some(entry) => entry,

@@ -258,12 +258,14 @@ async fn run_feed(core: Arc<Core>) {
             Err(error) => error!(%error, "events cannot be watched yet"),
         }
         tokio::select! {
+            biased;
             () = core.stopped.cancelled() => return,
-            () = tokio::time::sleep(core.settings.idle_wait) => {}
+            () = core.clock.sleep(core.settings.idle_wait) => {}
         }
     };
     loop {
         tokio::select! {
+            biased;
             () = core.stopped.cancelled() => return,
             event = events.next() => match event {
                 // Nobody listening is no fault: the log has it.

@@ -209,7 +209,8 @@ impl Core {
     async fn wait_until(&self, at: Timestamp) {
         let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            biased;
+            () = self.clock.sleep(wait) => {}
             () = self.closing.cancelled() => {}
         }
     }
@@ -223,7 +224,8 @@ impl Core {
                 }
                 Err(error) => warn!(%error, call_sid = %sid, "call not ended yet"),
             }
-            tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(n)).await;
+            let wait = Duration::from_millis(200) * 2_u32.pow(n);
+            self.clock.sleep(wait).await;
         }
         error!(call_sid = %sid, "call could not be ended; asking the carrier again later");
     }

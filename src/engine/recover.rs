@@ -49,8 +49,9 @@ pub(super) async fn run(core: Arc<Core>) {
             }
         }
         tokio::select! {
+            biased;
             () = core.stopped.cancelled() => {}
-            () = tokio::time::sleep(core.settings.sweep) => {}
+            () = core.clock.sleep(core.settings.sweep) => {}
         }
     }
 }
