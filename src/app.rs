@@ -3,14 +3,17 @@
 //! The only place that names concrete adapters. Starting joins them; draining lets talks end;
 //! closing takes everything down in the order in which it depends on each other.
 
+mod deployment;
+
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     agents::elevenlabs::{ElevenLabs, ElevenLabsConfig},
@@ -20,12 +23,15 @@ use crate::{
         media::Media,
     },
     bridge::{Bridge, BridgeSettings},
-    clock::{Clock, SystemClock},
+    clock::{Clock, FOLLOW_EVERY, Following, SteadyClock, SystemClock},
     config::{Config, StoreConfig, TwilioSettings},
-    domain::ids::{NodeId, TenantId},
+    domain::{
+        Timestamp,
+        ids::{NodeId, TenantId},
+    },
     engine::{Engine, EngineParts, EngineSettings, TenantLimits, decide::Timing},
     realtime::Realtime,
-    store::{Store, mongo::MongoStore, sqlite::SqliteStore},
+    store::{Store, StoreResult, memory::MemoryStore, mongo::MongoStore, sqlite::SqliteStore},
     telephony::twilio::{CallbackUrls, Credentials, TwilioCarrier, TwilioConfig},
 };
 
@@ -51,8 +57,20 @@ pub struct App {
 /// How often a draining server looks whether its talks are over.
 const DRAIN_LOOK: Duration = Duration::from_millis(200);
 
+/// A reading of the time that takes longer says too little about it.
+const SLOW_READING: SignedDuration = SignedDuration::from_millis(200);
+
 /// How long connections may take to end after everything else has.
 const HTTP_END: Duration = Duration::from_secs(5);
+
+/// The shortest waits, however fast the simulated carrier is. A request may leave three seconds late.
+const LEAST_REPLY: Duration = Duration::from_secs(5);
+const LEAST_LOOK: Duration = Duration::from_secs(1);
+
+/// An empty store that ends with the value and needs no time: what a simulated world runs on.
+pub fn store_in_memory() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::default())
+}
 
 impl App {
     /// Starts everything on the machine's own clock, with the engine's usual settings.
@@ -71,8 +89,10 @@ impl App {
         // First of all: nobody is called before the carrier can reach us.
         let listener = bind(&config, listener).await?;
         let address = listener.local_addr()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(&config.store).await?;
+        let steady = Arc::new(SteadyClock::new());
+        steady.set(reference(&*store).await?);
+        let clock: Arc<dyn Clock> = steady.clone();
         store.ensure_tenant(TenantId::DEFAULT).await?;
 
         let callbacks = CallbackUrls::new(&config.server.public_url)?;
@@ -91,19 +111,24 @@ impl App {
             )
             .await?;
 
-        let engine = Engine::start(EngineParts {
-            store,
+        let engine = Engine::new(EngineParts {
+            store: store.clone(),
             carrier: Arc::new(carrier),
             node: NodeId::new(clock.new_uuid()),
             clock,
             settings,
         });
+        let mark = config.server.mark.clone();
+        deployment::adopt(&engine, &config.server.deployment, mark.as_deref()).await?;
+        engine.run();
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
+        tasks.spawn(deployment::keep_noting(engine.clone(), mark, stop.clone()));
         let bridge = Bridge::new(Arc::new(agent), BridgeSettings::default());
         let media = Media::new(bridge, tasks.clone(), stop.clone());
         let (realtime, socket_layer) = Realtime::new(engine.clone(), access.clone());
         spawn_listeners(&tasks, &stop, &engine, &media, &realtime);
+        tasks.spawn(keep_time(steady, store, stop.clone()));
 
         let router = api::router(ApiState {
             engine: engine.clone(),
@@ -114,6 +139,7 @@ impl App {
             callbacks: Arc::new(callbacks),
             carrier_token: Arc::new(config.twilio.auth_token.clone()),
             region: config.limits.region,
+            rules: Arc::new(config.limits.rules.clone()),
             max_upload_bytes: config.server.max_upload_bytes,
             static_dir: config.server.static_dir.clone().map(Arc::new),
             document: Arc::new(api::document()),
@@ -139,7 +165,8 @@ impl App {
         })
     }
 
-    /// Begins no more calls and waits until none is open, at most the drain time (F-94).
+    /// Begins no more calls and waits until none is left that needs this process, at most the drain
+    /// time (F-94): no talk that is here, and where no other process took over, no open call.
     pub async fn drain(&self) {
         self.engine.stop_dialing();
         info!(
@@ -161,7 +188,7 @@ impl App {
 
     async fn has_calls(&self) -> bool {
         // A store that does not answer must not end talks early.
-        self.media.n_live() > 0 || self.engine.n_open().await.map_or(true, |n| n > 0)
+        self.media.n_live() > 0 || self.engine.n_left().await.map_or(true, |n| n > 0)
     }
 
     /// Takes everything down. Talks that are still up end.
@@ -196,11 +223,34 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
             max_concurrent_calls: config.limits.max_concurrent_calls,
             calls_per_second: config.limits.calls_per_second,
         },
+        lease: config.waits.lease,
+        // A lease must be renewed before it ends.
+        idle_wait: EngineSettings::default()
+            .idle_wait
+            .min(config.waits.lease / 4),
         timing: Timing {
             unplaced_gap: config.limits.unplaced_gap,
-            ..Timing::default()
+            ..at_speed(config.waits.speed)
         },
         ..EngineSettings::default()
+    }
+}
+
+/// The usual waits for a carrier that is so much faster than life. What a busy machine needs itself
+/// to answer stays.
+fn at_speed(speed: f64) -> Timing {
+    let usual = Timing::default();
+    let shorter = |wait: Duration, least: Duration| wait.div_f64(speed).max(least.min(wait));
+    Timing {
+        reply: shorter(usual.reply, LEAST_REPLY),
+        look: shorter(usual.look, LEAST_LOOK),
+        answer: shorter(usual.answer, LEAST_LOOK),
+        talk: shorter(usual.talk, LEAST_LOOK),
+        going_on: shorter(usual.going_on, LEAST_LOOK),
+        hangup: shorter(usual.hangup, LEAST_LOOK),
+        unplaced_gap: usual.unplaced_gap,
+        refused_gap: shorter(usual.refused_gap, LEAST_LOOK),
+        hold: shorter(usual.hold, LEAST_LOOK),
     }
 }
 
@@ -228,6 +278,34 @@ async fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<dyn Store>> {
                 .await
                 .context("cannot use the database at MONGODB_URI")?;
             Ok(Arc::new(store))
+        }
+    }
+}
+
+/// The time that all processes of the installation go by (F-93).
+async fn reference(store: &dyn Store) -> StoreResult<Timestamp> {
+    Ok(store.time().await?.unwrap_or_else(|| SystemClock.now()))
+}
+
+/// Leads the process's clock by the reference until `stop`.
+async fn keep_time(clock: Arc<SteadyClock>, store: Arc<dyn Store>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FOLLOW_EVERY) => {}
+        }
+        let asked_at = clock.now();
+        let Ok(time) = reference(&*store).await else {
+            continue; // Whoever needs the store says that it is away.
+        };
+        let took = clock.now().duration_since(asked_at);
+        if took > SLOW_READING {
+            continue;
+        }
+        match clock.follow(time + took / 2) {
+            Following::Steady => {}
+            Following::Drifting => warn!("the clocks differ; this process follows the reference"),
+            Following::Set(by) => error!(by_s = by.as_secs(), "the clock was set"),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Everything else takes `now` as an argument or holds an `Arc<dyn Clock>`, so that a test or the
 //! simulator can decide both. It knows nothing of what is measured or named.
 
+mod steady;
+
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -15,6 +17,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use uuid::Uuid;
+
+pub use steady::{FOLLOW_EVERY, Following, SteadyClock};
 
 /// Where the time and new identifiers come from.
 pub trait Clock: Send + Sync + 'static {

@@ -11,6 +11,8 @@ use secrecy::SecretString;
 use crate::domain::{
     pacing::CallRate,
     phone::{PhoneNumber, Region},
+    profile::ProfileId,
+    rules::CampaignRules,
 };
 
 /// Everything that an operator of the installation decides.
@@ -28,6 +30,8 @@ pub struct Config {
     pub access: AccessConfig,
     /// What the default tenant may use.
     pub limits: LimitsConfig,
+    /// How patient it is.
+    pub waits: WaitsConfig,
     /// How it logs.
     pub log: LogFormat,
 }
@@ -39,6 +43,13 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// `PUBLIC_URL` without a slash at the end: what the carrier calls and signs.
     pub public_url: String,
+    /// `DIALTONE_DEPLOYMENT`: what tells this deployment's records from a copy of them; the public
+    /// address without it.
+    pub deployment: String,
+    /// `DIALTONE_MARK_FILE`: where it is noted outside of the records when they were last written, so
+    /// that a restored backup is noticed. Beside the embedded store's directory without it; `off` for
+    /// nowhere.
+    pub mark: Option<PathBuf>,
     /// `DIALTONE_DRAIN_SECONDS`: how long talks may go on after a SIGTERM.
     pub drain: Duration,
     /// `DIALTONE_MAX_UPLOAD_MB`, in bytes: the largest list.
@@ -111,6 +122,19 @@ pub struct LimitsConfig {
     pub unplaced_gap: Duration,
     /// `DIALTONE_DEFAULT_REGION`.
     pub region: Region,
+    /// `DIALTONE_RULE_PROFILE` and `DIALTONE_TIME_ZONE`: the rules of a campaign that names none, and
+    /// the zone of people whose number and list tell none.
+    pub rules: CampaignRules,
+}
+
+/// How long the server waits for others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WaitsConfig {
+    /// `DIALTONE_LEASE_MS`: how long the dispatching of a process that died stays with it.
+    pub lease: Duration,
+    /// `DIALTONE_SIMULATED_SPEED`: how much faster than life the carrier is. Above 1 with the
+    /// simulator alone.
+    pub speed: f64,
 }
 
 /// How the server logs.
@@ -171,6 +195,7 @@ impl Config {
             elevenlabs: reader.elevenlabs(),
             access: reader.access(),
             limits: reader.limits(),
+            waits: reader.waits(),
             log: reader.log(),
         };
         if reader.problems.is_empty() {
@@ -180,6 +205,9 @@ impl Config {
         }
     }
 }
+
+/// A shorter lease would be lost whenever a machine is busy.
+const MIN_LEASE_MS: u64 = 300;
 
 /// Reads variables and remembers what is wrong with them, so that all is reported at once.
 struct Reader {
@@ -193,24 +221,41 @@ impl Reader {
         let upload_mb: u64 = self.parse("DIALTONE_MAX_UPLOAD_MB", "2048", "a number of megabytes");
         let reached = "the address at which the carrier reaches this server, such as \
                        https://dialer.example.com";
+        let listen = self.parse("LISTEN_ADDR", "127.0.0.1:8080", "an address and a port");
+        let public_url = self.url("PUBLIC_URL", None, reached);
         ServerConfig {
-            listen: self.parse("LISTEN_ADDR", "127.0.0.1:8080", "an address and a port"),
-            public_url: self.url("PUBLIC_URL", None, reached),
+            deployment: self
+                .get("DIALTONE_DEPLOYMENT")
+                .unwrap_or_else(|| public_url.clone()),
+            mark: self.mark(),
+            listen,
+            public_url,
             drain: Duration::from_secs(drain),
             max_upload_bytes: upload_mb.saturating_mul(1024 * 1024),
             static_dir: self.get("DIALTONE_STATIC_DIR").map(PathBuf::from),
         }
     }
 
+    fn mark(&self) -> Option<PathBuf> {
+        match (self.get("DIALTONE_MARK_FILE"), self.get("MONGODB_URI")) {
+            (Some(text), _) if text == "off" => None,
+            (Some(text), _) => Some(text.into()),
+            (None, Some(_)) => None,
+            (None, None) => Some(self.data_dir().with_extension("mark")),
+        }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        let dir = self.get("DIALTONE_DATA_DIR");
+        dir.unwrap_or_else(|| "data".to_owned()).into()
+    }
+
     fn store(&mut self) -> StoreConfig {
         match self.get("MONGODB_URI") {
             Some(uri) => StoreConfig::Mongo { uri: uri.into() },
-            None => {
-                let dir = self
-                    .get("DIALTONE_DATA_DIR")
-                    .unwrap_or_else(|| "data".to_owned());
-                StoreConfig::Embedded { dir: dir.into() }
-            }
+            None => StoreConfig::Embedded {
+                dir: self.data_dir(),
+            },
         }
     }
 
@@ -310,6 +355,11 @@ impl Reader {
             self.problem("DIALTONE_CALLS_PER_SECOND", error.to_string());
             CallRate::default()
         });
+        let region = self.parse(
+            "DIALTONE_DEFAULT_REGION",
+            "US",
+            "a country such as US or GB",
+        );
         LimitsConfig {
             max_concurrent_calls: self.parse(
                 "DIALTONE_MAX_CONCURRENT_CALLS",
@@ -322,11 +372,53 @@ impl Reader {
                 "900",
                 "a number of seconds",
             )),
-            region: self.parse(
-                "DIALTONE_DEFAULT_REGION",
-                "US",
-                "a country such as US or GB",
+            region,
+            rules: self.rules(region),
+        }
+    }
+
+    fn rules(&mut self, region: Region) -> CampaignRules {
+        let usual = CampaignRules::default();
+        let profile = ProfileId::for_country(&region.code()).as_str();
+        CampaignRules {
+            profile: self.parse(
+                "DIALTONE_RULE_PROFILE",
+                profile,
+                "a profile of calling rules such as us-strict, uk or none",
             ),
+            zone: self.parse(
+                "DIALTONE_TIME_ZONE",
+                usual.zone.name(),
+                "a time zone such as America/New_York",
+            ),
+            ..usual
+        }
+    }
+
+    fn waits(&mut self) -> WaitsConfig {
+        let lease: u64 = self.parse("DIALTONE_LEASE_MS", "3000", "a number of milliseconds");
+        if lease < MIN_LEASE_MS {
+            let what =
+                format!("{lease} is too short to be renewed in time; at least {MIN_LEASE_MS}");
+            self.problem("DIALTONE_LEASE_MS", what);
+        }
+        let speed: f64 = self.parse("DIALTONE_SIMULATED_SPEED", "1", "a number of times");
+        let is_simulated = self.get("TWILIO_BASE_URL").is_some_and(|url| {
+            reqwest::Url::parse(&url).is_ok_and(|url| {
+                !url.host_str()
+                    .is_some_and(|host| host.ends_with("twilio.com"))
+            })
+        });
+        if !(1.0..=100.0).contains(&speed) {
+            let what = format!("{speed} is not from 1 to 100");
+            self.problem("DIALTONE_SIMULATED_SPEED", what);
+        } else if speed > 1.0 && !is_simulated {
+            let what = "is for the simulator: TWILIO_BASE_URL must name it".to_owned();
+            self.problem("DIALTONE_SIMULATED_SPEED", what);
+        }
+        WaitsConfig {
+            lease: Duration::from_millis(lease),
+            speed,
         }
     }
 
@@ -445,6 +537,25 @@ mod tests {
                 "DIALTONE_CALLS_PER_SECOND",
             ]
         );
+    }
+
+    #[test]
+    fn shorter_waits_are_for_the_simulator_alone() {
+        let speed = ("DIALTONE_SIMULATED_SPEED", "10");
+        let wrong = |pairs: &[(&str, &str)]| match Config::from_vars(vars(pairs)) {
+            Ok(_) => String::new(),
+            Err(error) => error.0[0].what.clone(),
+        };
+        let real = "is for the simulator: TWILIO_BASE_URL must name it";
+        assert_eq!(wrong(&[speed]), real);
+        let region = ("TWILIO_BASE_URL", "https://api.dublin.ie1.twilio.com");
+        assert_eq!(wrong(&[speed, region]), real);
+        let simulator = ("TWILIO_BASE_URL", "http://127.0.0.1:4010");
+        assert_eq!(wrong(&[speed, simulator]), "");
+        let slow = ("DIALTONE_SIMULATED_SPEED", "0.5");
+        assert_eq!(wrong(&[slow, simulator]), "0.5 is not from 1 to 100");
+        let short = "10 is too short to be renewed in time; at least 300";
+        assert_eq!(wrong(&[("DIALTONE_LEASE_MS", "10")]), short);
     }
 
     // proves F-90

@@ -90,6 +90,11 @@ pub enum AgentEvent {
         /// Whether the text may still change.
         is_final: bool,
     },
+    /// The callee wants no more calls, as the agent understood.
+    OptedOut {
+        /// In the agent's or the callee's words.
+        reason: Option<String>,
+    },
     /// The session is over; nothing follows.
     Ended(AgentEnd),
 }

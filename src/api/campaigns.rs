@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        campaign::{Campaign, CampaignAction},
+        campaign::{Campaign, CampaignAction, Policy},
         ids::{CampaignId, TenantId},
         step::Step,
     },
@@ -168,8 +168,10 @@ pub async fn load(state: &ApiState, tenant: TenantId, id: CampaignId) -> ApiResu
 /// The settings of a campaign to create.
 pub fn edit_of(state: &ApiState, new: &NewCampaign) -> ApiResult<CampaignEdit> {
     let name = checked_name(&new.name)?;
+    let defaults = state.defaults();
     edit_with(
-        &state.defaults(),
+        &defaults,
+        &defaults.policy,
         name,
         Some(&new.prompt),
         Some(&new.first_message),
@@ -279,17 +281,19 @@ pub async fn patch(
 ) -> ApiResult<Json<CampaignView>> {
     // Checked once before, so that a wrong field is refused with its pointer.
     let current = load(&state, caller.tenant, id).await?;
-    patched(&current, &patch)?;
-    let edit = |current: &Campaign| patched(current, &patch).map_err(ApiError::into_engine);
+    let usual = state.defaults().policy;
+    patched(&current, &usual, &patch)?;
+    let edit = |current: &Campaign| patched(current, &usual, &patch).map_err(ApiError::into_engine);
     let campaign = state.engine.edit_campaign(caller.tenant, id, edit).await?;
     Ok(Json(view(&state, &campaign).await?))
 }
 
-fn patched(current: &Campaign, patch: &CampaignPatch) -> ApiResult<CampaignEdit> {
+fn patched(current: &Campaign, usual: &Policy, patch: &CampaignPatch) -> ApiResult<CampaignEdit> {
     let name = checked_name(patch.name.as_ref().unwrap_or(&current.name))?;
     let (prompt, first) = (patch.prompt.as_deref(), patch.first_message.as_deref());
     edit_with(
         &CampaignEdit::from(current),
+        usual,
         name,
         prompt,
         first,

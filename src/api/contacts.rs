@@ -15,12 +15,15 @@ use crate::{
     domain::{
         Timestamp,
         audience::Member,
+        consent::{Consent, ConsentKind},
         contact::Fields,
         enrollment::{Enrollment, EnrollmentState},
         ids::{CampaignId, EnrollmentId},
         phone::{PhoneNumber, Region},
         text::field_name,
+        zone::Zone,
     },
+    import::code,
     store::EnrollmentFilter,
 };
 
@@ -55,9 +58,9 @@ pub struct EnrollmentView {
 impl From<Enrollment> for EnrollmentView {
     fn from(enrollment: Enrollment) -> Self {
         let (due_at, outcome, finished_at) = match &enrollment.state {
-            EnrollmentState::Waiting { due_at } => (Some(*due_at), None, None),
+            EnrollmentState::Waiting { due_at, .. } => (Some(*due_at), None, None),
             EnrollmentState::Open { .. } => (None, None, None),
-            EnrollmentState::Finished { outcome, at } => (
+            EnrollmentState::Finished { outcome, at, .. } => (
                 None,
                 outcome.as_ref().map(|it| it.name().to_owned()),
                 Some(*at),
@@ -110,6 +113,25 @@ pub struct NewContact {
     /// What else the texts may use.
     #[serde(default)]
     fields: Fields,
+    /// Where the person is written to.
+    email: Option<String>,
+    /// The person's time zone, as `America/New_York`.
+    time_zone: Option<String>,
+    /// What the person agreed to.
+    consent: Option<NewConsent>,
+}
+
+/// What a person agreed to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewConsent {
+    /// written, express, implied or withdrawn.
+    kind: String,
+    /// Where it was given: a form, a call, a list.
+    source: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
 }
 
 /// What became of people to add; the numbers add up.
@@ -182,9 +204,9 @@ pub async fn add(
     for (index, contact) in new.contacts.into_iter().enumerate() {
         match member(contact, campaign.region) {
             Ok(member) => members.push(member),
-            Err(reason) => rejected.push(RejectedContact {
+            Err((code, reason)) => rejected.push(RejectedContact {
                 index,
-                code: "phoneInvalid",
+                code,
                 reason,
             }),
         }
@@ -197,9 +219,28 @@ pub async fn add(
     }))
 }
 
-fn member(contact: NewContact, region: Region) -> Result<Member, String> {
-    let phone =
-        PhoneNumber::normalize(&contact.phone, region).map_err(|error| error.to_string())?;
+/// The person, or the code and the words for what is wrong.
+fn member(contact: NewContact, region: Region) -> Result<Member, (&'static str, String)> {
+    let phone = PhoneNumber::normalize(&contact.phone, region)
+        .map_err(|error| (code::PHONE_INVALID, error.to_string()))?;
+    let zone = contact.time_zone.map(|text| text.parse::<Zone>());
+    let zone = zone
+        .transpose()
+        .map_err(|error| (code::ZONE_UNKNOWN, error.to_string()))?;
+    let consent = contact.consent.map(|said| {
+        let kind = ConsentKind::from_name(&said.kind).ok_or_else(|| {
+            let reason = format!(
+                "{:?} is not written, express, implied or withdrawn",
+                said.kind
+            );
+            (code::CONSENT_UNKNOWN, reason)
+        });
+        Ok(Consent {
+            kind: kind?,
+            source: said.source,
+            at: said.at,
+        })
+    });
     let fields = contact
         .fields
         .into_iter()
@@ -208,6 +249,9 @@ fn member(contact: NewContact, region: Region) -> Result<Member, String> {
         phone,
         name: contact.name,
         fields: fields.collect(),
+        email: contact.email.map(|address| address.trim().to_lowercase()),
+        zone,
+        consent: consent.transpose()?,
     })
 }
 

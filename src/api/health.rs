@@ -16,6 +16,8 @@ pub struct Readiness {
     store: bool,
     /// `owner` while this process dispatches for every tenant; `standby` while another does.
     dispatch: &'static str,
+    /// Every loop runs; one that panicked in the last minute was begun again.
+    loops: bool,
     /// Media sockets are taken.
     media: bool,
     /// Calls whose audio is here.
@@ -28,15 +30,17 @@ pub async fn alive() -> &'static str {
     "ok"
 }
 
-/// Whether the process does its part: 503 while the store does not answer or the process is ending.
+/// Whether the process does its part: 503 while the store does not answer, after a loop panicked, or
+/// while the process is ending.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Readiness>) {
     let health = state.engine.health().await;
     let readiness = Readiness {
-        ready: health.store && !health.closing,
+        ready: health.store && health.loops && !health.closing,
         store: health.store,
         dispatch: if health.dispatch { "owner" } else { "standby" },
+        loops: health.loops,
         media: !health.closing,
         live_calls: state.media.n_live(),
     };

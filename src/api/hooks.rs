@@ -1,5 +1,7 @@
 //! The carrier's callbacks: verified on the raw body, saved, answered; processed after that.
 
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     extract::{Path, State},
@@ -7,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use secrecy::ExposeSecret as _;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 
 use super::{
     ApiState,
@@ -21,6 +23,10 @@ use crate::{
         webhook::{self, Callback, CallbackError},
     },
 };
+
+/// How long a callback may wait for the store. The carrier gives up after fifteen seconds, and repeats
+/// only what was refused or not answered in time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
 /// The header that carries the carrier's signature.
 const SIGNATURE: &str = "x-twilio-signature";
@@ -44,6 +50,32 @@ pub async fn twilio(
     let attempt: AttemptId = attempt
         .parse()
         .map_err(|_| ApiError::not_found("attempt"))?;
+    // A task of its own: what the store was asked is not broken off when the carrier is answered.
+    let answering = state
+        .tasks
+        .spawn(answer(state.clone(), kind, attempt, fields).in_current_span());
+    match tokio::time::timeout(ANSWER_WITHIN, answering).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => {
+            warn!(attempt_id = %attempt, "callback not saved in time; the carrier is to repeat it");
+            let detail = "the records cannot be reached now; try again later";
+            Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                detail,
+            ))
+        }
+    }
+}
+
+/// Saves what a verified callback tells and says what is to be done.
+async fn answer(
+    state: ApiState,
+    kind: String,
+    attempt: AttemptId,
+    fields: Vec<(String, String)>,
+) -> ApiResult<Response> {
     let now = state.engine.clock().now();
     match kind.as_str() {
         "voice" => voice(&state, attempt, webhook::voice_request(&fields, now)).await,

@@ -1,7 +1,7 @@
 //! The carrier's media sockets: let in, bound to their attempt, and handed to the bridge.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,7 +20,7 @@ use futures_util::{
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, debug, info, info_span, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use super::{
     ApiState,
@@ -35,6 +35,7 @@ use crate::{
         event::{Event, EventKind, Moment},
         ids::{AttemptId, StreamSid},
         signal::{Signal, SignalKind},
+        suppression::SuppressionSource,
     },
     engine::{Engine, EngineError, EngineResult, Talk},
     store::StoreError,
@@ -61,6 +62,12 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a fact about a talk is tried to be saved: over six seconds in all.
 const SAVE_TRIES: u32 = 7;
+
+/// How often a callee's wish for no more calls is tried to be saved: for over a minute.
+const OPT_OUT_TRIES: u32 = 14;
+
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How long a write to the carrier may take before the socket counts as dead.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -368,6 +375,8 @@ async fn write(
 
 /// Saves what the bridge reports, in order.
 async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEvent>) {
+    // Of keys that are pressed again and again, one is a wish.
+    let mut wishes = BTreeSet::new();
     while let Some(event) = reports.recv().await {
         match event {
             BridgeEvent::AgentJoined { conversation } => {
@@ -378,7 +387,19 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
                 tell(&engine, &talk, SignalKind::AgentFailed { detail }).await;
             }
             BridgeEvent::Interrupted => note(&engine, &talk, Moment::Interrupted).await,
-            BridgeEvent::Key(digit) => note(&engine, &talk, Moment::KeyPressed { digit }).await,
+            BridgeEvent::Key(digit) => {
+                note(&engine, &talk, Moment::KeyPressed { digit }).await;
+                let by = SuppressionSource::Keypad;
+                if talk.step.opt_out_key == Some(digit) && wishes.insert(by) {
+                    opt_out(&engine, &talk, by, None).await;
+                }
+            }
+            BridgeEvent::OptedOut { reason } => {
+                let by = SuppressionSource::Agent;
+                if wishes.insert(by) {
+                    opt_out(&engine, &talk, by, reason).await;
+                }
+            }
             BridgeEvent::Line(line) => {
                 log(
                     &engine,
@@ -394,6 +415,20 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
     }
 }
 
+/// Sees to it that the callee is called no more (F-71). Of all that is saved about a talk this is what
+/// must not be lost, so it is tried the longest.
+async fn opt_out(engine: &Engine, talk: &Talk, by: SuppressionSource, reason: Option<String>) {
+    let tenant = talk.campaign.tenant;
+    let save = || engine.opt_out(tenant, talk.attempt, by, reason.clone());
+    match insist(OPT_OUT_TRIES, save).await {
+        Ok(()) => {
+            info!(by = by.name(), "callee opted out");
+            note(engine, talk, Moment::OptedOut { by }).await;
+        }
+        Err(error) => error!(%error, "an opt-out was not saved: suppress the callee by hand"),
+    }
+}
+
 async fn tell(engine: &Engine, talk: &Talk, kind: SignalKind) {
     let at: Timestamp = engine.clock().now();
     let signal = Signal {
@@ -401,8 +436,8 @@ async fn tell(engine: &Engine, talk: &Talk, kind: SignalKind) {
         at,
         kind,
     };
-    let saved = insist(|| engine.tell(talk.campaign.tenant, talk.attempt, signal.clone())).await;
-    if let Err(error) = saved {
+    let save = || engine.tell(talk.campaign.tenant, talk.attempt, signal.clone());
+    if let Err(error) = insist(SAVE_TRIES, save).await {
         warn!(%error, "a fact about a talk was not saved");
     }
 }
@@ -427,20 +462,23 @@ async fn log(engine: &Engine, talk: &Talk, kind: EventKind) {
         at,
         kind,
     }];
-    if let Err(error) = insist(|| engine.log(&event)).await {
+    if let Err(error) = insist(SAVE_TRIES, || engine.log(&event)).await {
         warn!(%error, "a line about a talk was not saved");
     }
 }
 
 /// Tries again while the store is away for a moment, as when its primary changes.
-async fn insist<F: Future<Output = EngineResult<()>>>(save: impl Fn() -> F) -> EngineResult<()> {
+async fn insist<F: Future<Output = EngineResult<()>>>(
+    tries: u32,
+    save: impl Fn() -> F,
+) -> EngineResult<()> {
     let mut wait = Duration::from_millis(100);
-    for _ in 1..SAVE_TRIES {
+    for _ in 1..tries {
         match save().await {
             Err(EngineError::Store(StoreError::Unavailable(_))) => tokio::time::sleep(wait).await,
             other => return other,
         }
-        wait *= 2;
+        wait = LONGEST_WAIT.min(wait * 2);
     }
     save().await
 }

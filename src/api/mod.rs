@@ -11,13 +11,17 @@ mod campaigns;
 mod contacts;
 mod dashboard;
 mod error;
+mod explain;
 mod extract;
 mod health;
+mod holidays;
 mod hooks;
 mod imports;
 pub mod media;
 mod openapi;
+mod policy;
 mod settings;
+mod suppressions;
 
 use std::{any::Any, path::PathBuf, sync::Arc, time::Duration};
 
@@ -39,7 +43,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    domain::phone::Region,
+    domain::{phone::Region, rules::CampaignRules},
     engine::{CampaignEdit, Engine},
     telephony::twilio::CallbackUrls,
 };
@@ -64,6 +68,8 @@ pub struct ApiState {
     pub carrier_token: Arc<SecretString>,
     /// The country of numbers without `+` in campaigns that name none.
     pub region: Region,
+    /// The rules of campaigns that name none.
+    pub rules: Arc<CampaignRules>,
     /// The largest upload.
     pub max_upload_bytes: u64,
     /// Where the dashboard's files are; none for the ones in the binary.
@@ -75,7 +81,7 @@ pub struct ApiState {
 impl ApiState {
     /// What a campaign has that says nothing else.
     fn defaults(&self) -> CampaignEdit {
-        settings::defaults(self.region)
+        settings::defaults(self.region, &self.rules)
     }
 }
 
@@ -111,12 +117,19 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(campaigns::stop))
         .routes(routes!(campaigns::progress))
         .routes(routes!(campaigns::stats))
+        .routes(routes!(explain::diagnostics))
+        .routes(routes!(explain::explain))
+        .routes(routes!(explain::forecast))
+        .routes(routes!(explain::profiles))
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::remove))
         .routes(routes!(calls::list))
         .routes(routes!(calls::list_of_campaign))
         .routes(routes!(calls::get))
         .routes(routes!(calls::hang_up))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::lift))
+        .routes(routes!(holidays::get, holidays::put))
         .routes(routes!(imports::get))
         .routes(routes!(imports::rejected))
         .routes(routes!(imports::rejected_csv))

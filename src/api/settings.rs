@@ -2,17 +2,25 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ApiResult};
+use super::{
+    error::{ApiError, ApiResult},
+    policy::{
+        self, BudgetBody, CallerIdsBody, Part, PolicyBody, RampBody, RulesBody, ScheduleBody,
+        SilentLimitBody, part,
+    },
+};
 use crate::{
     domain::{
-        campaign::Campaign,
+        campaign::{Campaign, Policy},
         outcome::RetryKind,
         pacing::{CallRate, PacingLimits},
-        phone::{PhoneNumber, Region},
-        retry::{RetryPolicy, RetryRule},
+        phone::Region,
+        profile::Share,
+        retry::{RetryDelay, RetryPolicy, RetryRule},
+        rules::CampaignRules,
         step::{Step, VoiceCall},
         text::Template,
     },
@@ -33,6 +41,10 @@ pub struct SettingsBody {
     pub ring_timeout_seconds: Option<u64>,
     /// How long a call may last: 10 to 14,400.
     pub max_duration_seconds: Option<u64>,
+    /// The key by which callees get off the list: 0 to 9, * or #; null for none. 9 without it.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>)]
+    pub opt_out_key: Option<Option<String>>,
     /// How many calls may be open at once: 1 to 10,000.
     pub max_concurrent_calls: Option<u32>,
     /// The least time between two dial starts: up to 3,600,000.
@@ -41,10 +53,51 @@ pub struct SettingsBody {
     pub calls_per_second: Option<f64>,
     /// How often again.
     pub retry: Option<RetryBody>,
-    /// The number callees see, in the form +12025550100.
+    /// A rise of the rate after each time the campaign becomes active; null for none.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<RampBody>)]
+    pub ramp: Part<RampBody>,
+    /// The number callees see, in the form +12025550100: short for `callerIds` with one number.
     pub caller_id: Option<String>,
+    /// The numbers callees see; null for all of the installation's in turn.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<CallerIdsBody>)]
+    pub caller_ids: Part<CallerIdsBody>,
+    /// Who may be called when; null for the installation's usual rules.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<RulesBody>)]
+    pub rules: Part<RulesBody>,
+    /// The weight against the tenant's other campaigns: 1 to 10.
+    pub priority: Option<u32>,
+    /// What it may cost; null for no limit.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<BudgetBody>)]
+    pub budget: Part<BudgetBody>,
+    /// When it starts and ends by itself; null for neither.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<ScheduleBody>)]
+    pub schedule: Part<ScheduleBody>,
+    /// How many of the people who answer may hear nobody; null for the usual limit.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<SilentLimitBody>)]
+    pub silent_limit: Part<SilentLimitBody>,
     /// The country of numbers without `+`, such as US.
     pub region: Option<String>,
+}
+
+impl SettingsBody {
+    /// What it says of the policies.
+    fn policy(&self) -> PolicyBody<'_> {
+        PolicyBody {
+            rules: self.rules.as_ref(),
+            caller_id: self.caller_id.as_deref(),
+            caller_ids: self.caller_ids.as_ref(),
+            priority: self.priority,
+            budget: self.budget.as_ref(),
+            schedule: self.schedule.as_ref(),
+            silent_limit: self.silent_limit.as_ref(),
+        }
+    }
 }
 
 /// How often a contact is called again.
@@ -53,6 +106,12 @@ pub struct SettingsBody {
 pub struct RetryBody {
     /// The most attempts for one contact, whatever their outcomes: 1 to 50.
     pub max_attempts: Option<u32>,
+    /// By how many in a hundred a wait varies, so that those who failed together do not come back
+    /// together: 0 to 50.
+    pub jitter_percent: Option<u16>,
+    /// By how many minutes a wait may grow, so that the next attempt comes at another part of the
+    /// person's day: 0 for none, up to 1440.
+    pub other_hours_minutes: Option<u64>,
     /// After busy.
     pub busy: Option<RetryRuleView>,
     /// After no answer.
@@ -64,13 +123,22 @@ pub struct RetryBody {
 }
 
 /// What one kind of outcome allows.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetryRuleView {
     /// How many further attempts: up to 50.
     pub count: u32,
     /// How long to wait before the next: up to 30 days.
     pub delay_seconds: u64,
+    /// Each further wait is so many times as long: 2 to 10; the same each time without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<u32>,
+    /// With `factor`: the longest wait, up to 30 days; a day without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_seconds: Option<u64>,
+    /// The waits one by one, in place of the others; the last holds for all that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delays_seconds: Option<Vec<u64>>,
 }
 
 /// Settings as they are in force.
@@ -87,6 +155,8 @@ pub struct SettingsView {
     pub ring_timeout_seconds: u64,
     /// How long a call may last.
     pub max_duration_seconds: u64,
+    /// The key by which callees get off the list; null for none.
+    pub opt_out_key: Option<String>,
     /// How many calls may be open at once.
     pub max_concurrent_calls: u32,
     /// The least time between two dial starts.
@@ -95,8 +165,22 @@ pub struct SettingsView {
     pub calls_per_second: f64,
     /// How often again.
     pub retry: RetryView,
-    /// The number callees see; null for the installation's first.
+    /// The rise of the rate; null for none.
+    pub ramp: Option<RampBody>,
+    /// The number callees see, where it is one; else null.
     pub caller_id: Option<String>,
+    /// The numbers callees see; null for all of the installation's in turn.
+    pub caller_ids: Option<CallerIdsBody>,
+    /// Who may be called when.
+    pub rules: RulesBody,
+    /// The weight against the tenant's other campaigns.
+    pub priority: u32,
+    /// What it may cost.
+    pub budget: BudgetBody,
+    /// When it starts and ends by itself.
+    pub schedule: ScheduleBody,
+    /// How many of the people who answer may hear nobody.
+    pub silent_limit: SilentLimitBody,
     /// The country of numbers without `+`.
     pub region: String,
 }
@@ -107,6 +191,10 @@ pub struct SettingsView {
 pub struct RetryView {
     /// The most attempts for one contact.
     pub max_attempts: u32,
+    /// By how many in a hundred a wait varies.
+    pub jitter_percent: u16,
+    /// By how many minutes a wait may grow to come at another part of the day; 0 for none.
+    pub other_hours_minutes: u64,
     /// After busy; null for never.
     pub busy: Option<RetryRuleView>,
     /// After no answer; null for never.
@@ -117,19 +205,35 @@ pub struct RetryView {
     pub failed: Option<RetryRuleView>,
 }
 
-impl From<&RetryPolicy> for RetryView {
-    fn from(policy: &RetryPolicy) -> Self {
-        let rule = |kind| {
-            policy
-                .rules
-                .get(&kind)
-                .map(|rule: &RetryRule| RetryRuleView {
-                    count: rule.count,
-                    delay_seconds: rule.delay.as_secs(),
-                })
+impl From<&RetryRule> for RetryRuleView {
+    fn from(rule: &RetryRule) -> Self {
+        let (factor, most_seconds, delays_seconds) = match &rule.delay {
+            RetryDelay::Fixed(_) => (None, None, None),
+            RetryDelay::Exponential { factor, most, .. } => {
+                (Some(*factor), Some(most.as_secs()), None)
+            }
+            RetryDelay::Table(delays) => {
+                let seconds = delays.iter().map(Duration::as_secs).collect();
+                (None, None, Some(seconds))
+            }
         };
         Self {
+            count: rule.count,
+            delay_seconds: rule.delay.nth(1).unwrap_or_default().as_secs(),
+            factor,
+            most_seconds,
+            delays_seconds,
+        }
+    }
+}
+
+impl From<&RetryPolicy> for RetryView {
+    fn from(policy: &RetryPolicy) -> Self {
+        let rule = |kind| policy.rules.get(&kind).map(RetryRuleView::from);
+        Self {
             max_attempts: policy.max_attempts,
+            jitter_percent: policy.jitter.thousandths() / 10,
+            other_hours_minutes: policy.other_hours.unwrap_or_default().as_secs() / 60,
             busy: rule(RetryKind::Busy),
             no_answer: rule(RetryKind::NoAnswer),
             voicemail: rule(RetryKind::Voicemail),
@@ -141,25 +245,40 @@ impl From<&RetryPolicy> for RetryView {
 impl SettingsView {
     /// The settings of a campaign whose voice step is `call`.
     pub fn of(campaign: &Campaign, call: &VoiceCall) -> Self {
+        let policy = &campaign.policy;
         Self {
             language: call.language.clone(),
             voice_id: call.voice_id.clone(),
             agent_id: call.agent_id.clone(),
             ring_timeout_seconds: call.ring_timeout.as_secs(),
             max_duration_seconds: call.max_duration.as_secs(),
+            opt_out_key: call.opt_out_key.map(String::from),
             max_concurrent_calls: campaign.pacing.max_concurrent_calls,
             call_delay_ms: u64::try_from(campaign.pacing.call_delay.as_millis())
                 .unwrap_or(u64::MAX),
             calls_per_second: campaign.pacing.calls_per_second.per_second(),
             retry: RetryView::from(&campaign.retry),
-            caller_id: campaign.caller_id.as_ref().map(ToString::to_string),
+            ramp: campaign.pacing.ramp.map(RampBody::from),
+            caller_id: policy
+                .caller_ids
+                .as_ref()
+                .and_then(|pool| match pool.numbers.as_slice() {
+                    [only] => Some(only.to_string()),
+                    _ => None,
+                }),
+            caller_ids: policy.caller_ids.as_ref().map(CallerIdsBody::from),
+            rules: RulesBody::from(&policy.rules),
+            priority: policy.priority.weight(),
+            budget: BudgetBody::from(&policy.budget),
+            schedule: ScheduleBody::from(&policy.schedule),
+            silent_limit: SilentLimitBody::from(&policy.silent_limit),
             region: campaign.region.code(),
         }
     }
 }
 
 /// What a campaign has that says nothing else.
-pub fn defaults(region: Region) -> CampaignEdit {
+pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
     let call = VoiceCall {
         prompt: Template::default(),
         first_message: Template::default(),
@@ -168,20 +287,25 @@ pub fn defaults(region: Region) -> CampaignEdit {
         agent_id: None,
         ring_timeout: VoiceCall::RING.1,
         max_duration: VoiceCall::LENGTH.1,
+        opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
     };
     CampaignEdit {
         name: String::new(),
         steps: vec![Step::VoiceCall(call)],
         pacing: PacingLimits::default(),
         retry: RetryPolicy::default(),
-        caller_id: None,
+        policy: Policy {
+            rules: rules.clone(),
+            ..Policy::default()
+        },
         region,
     }
 }
 
-/// `base` with everything replaced that a request names.
+/// `base` with everything replaced that a request names; `usual` is what a policy is without one.
 pub fn edit_with(
     base: &CampaignEdit,
+    usual: &Policy,
     name: String,
     prompt: Option<&str>,
     first_message: Option<&str>,
@@ -196,13 +320,10 @@ pub fn edit_with(
     if let Some(retry) = &body.retry {
         change_retry(&mut edit.retry, retry)?;
     }
-    if let Some(text) = &body.caller_id {
-        edit.caller_id = Some(parse::<PhoneNumber>(
-            "/settings/callerId",
-            text,
-            "must be of the form +12025550100",
-        )?);
+    if let Some(ramp) = &body.ramp {
+        edit.pacing.ramp = ramp.as_ref().map(policy::ramp_of).transpose()?;
     }
+    policy::change(&mut edit.policy, usual, &body.policy())?;
     if let Some(text) = &body.region {
         edit.region = parse(
             "/settings/region",
@@ -241,6 +362,9 @@ fn change_call(
     if let Some(seconds) = body.max_duration_seconds {
         let (least, _, most) = VoiceCall::LENGTH;
         call.max_duration = seconds_in("/settings/maxDurationSeconds", seconds, least, most)?;
+    }
+    if let Some(key) = &body.opt_out_key {
+        call.opt_out_key = key.as_deref().map(key_of).transpose()?;
     }
     Ok(())
 }
@@ -288,28 +412,91 @@ fn change_retry(retry: &mut RetryPolicy, body: &RetryBody) -> ApiResult<()> {
         }
         retry.max_attempts = n;
     }
-    for (kind, rule) in [
-        (RetryKind::Busy, body.busy),
-        (RetryKind::NoAnswer, body.no_answer),
-        (RetryKind::Voicemail, body.voicemail),
-        (RetryKind::Failed, body.failed),
-    ] {
-        let Some(rule) = rule else { continue };
-        if rule.count > 50 || rule.delay_seconds > 30 * 24 * 3600 {
-            let pointer = format!("/settings/retry/{}", kind.name());
-            let detail = "count must be at most 50 and delaySeconds at most 2592000";
-            return Err(ApiError::field(&pointer, "outOfRange", detail));
+    if let Some(percent) = body.jitter_percent {
+        let pointer = "/settings/retry/jitterPercent";
+        retry.jitter = Share::per_mille(10 * percent.min(51))
+            .filter(|_| percent <= 50)
+            .ok_or_else(|| ApiError::field(pointer, "outOfRange", "must be at most 50"))?;
+    }
+    if let Some(minutes) = body.other_hours_minutes {
+        if minutes > 24 * 60 {
+            let pointer = "/settings/retry/otherHoursMinutes";
+            return Err(ApiError::field(
+                pointer,
+                "outOfRange",
+                "must be at most 1440",
+            ));
         }
-        let delay = Duration::from_secs(rule.delay_seconds);
-        retry.rules.insert(
-            kind,
-            RetryRule {
-                count: rule.count,
-                delay,
-            },
-        );
+        retry.other_hours = (minutes > 0).then(|| Duration::from_secs(60 * minutes));
+    }
+    for (kind, rule) in [
+        (RetryKind::Busy, &body.busy),
+        (RetryKind::NoAnswer, &body.no_answer),
+        (RetryKind::Voicemail, &body.voicemail),
+        (RetryKind::Failed, &body.failed),
+    ] {
+        if let Some(rule) = rule {
+            retry.rules.insert(kind, retry_rule(kind, rule)?);
+        }
     }
     Ok(())
+}
+
+fn retry_rule(kind: RetryKind, rule: &RetryRuleView) -> ApiResult<RetryRule> {
+    const LONGEST: u64 = 30 * 24 * 3600;
+    let refused = |detail: &str| {
+        let pointer = format!("/settings/retry/{}", kind.name());
+        ApiError::field(&pointer, "outOfRange", detail)
+    };
+    let delays = rule.delays_seconds.iter().flatten();
+    let waits = delays
+        .chain([&rule.delay_seconds])
+        .chain(&rule.most_seconds);
+    if rule.count > 50 || waits.max().is_some_and(|wait| *wait > LONGEST) {
+        return Err(refused(
+            "count must be at most 50 and each wait at most 2592000 seconds",
+        ));
+    }
+    if rule
+        .factor
+        .is_some_and(|factor| !(2..=10).contains(&factor))
+    {
+        return Err(refused("factor must be from 2 to 10"));
+    }
+    let first = Duration::from_secs(rule.delay_seconds);
+    let delay = match (&rule.delays_seconds, rule.factor) {
+        (Some(delays), _) if delays.is_empty() || delays.len() > 50 => {
+            return Err(refused("delaysSeconds must have 1 to 50 waits"));
+        }
+        (Some(delays), _) => {
+            RetryDelay::Table(delays.iter().copied().map(Duration::from_secs).collect())
+        }
+        (None, Some(factor)) => RetryDelay::Exponential {
+            first,
+            factor,
+            most: Duration::from_secs(rule.most_seconds.unwrap_or(24 * 3600)).max(first),
+        },
+        (None, None) => RetryDelay::Fixed(first),
+    };
+    Ok(RetryRule {
+        count: rule.count,
+        delay,
+    })
+}
+
+/// A key of a telephone.
+fn key_of(text: &str) -> ApiResult<char> {
+    let key = text.trim().parse().ok();
+    key.filter(|key: &char| key.is_ascii_digit() || matches!(key, '*' | '#'))
+        .ok_or_else(|| {
+            let detail = "must be one of 0 to 9, * and #, or null";
+            ApiError::field("/settings/optOutKey", "form", detail)
+        })
+}
+
+/// A value that is there; null says something else than a field that is left out.
+fn or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 fn template(pointer: &str, text: &str) -> ApiResult<Template> {
@@ -338,8 +525,34 @@ impl From<&Campaign> for CampaignEdit {
             steps: campaign.steps.clone(),
             pacing: campaign.pacing,
             retry: campaign.retry.clone(),
-            caller_id: campaign.caller_id.clone(),
+            policy: campaign.policy.clone(),
             region: campaign.region,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_after(settings: &str) -> ApiResult<Option<char>> {
+        let body: SettingsBody = serde_json::from_str(settings).unwrap();
+        let base = defaults("US".parse().unwrap(), &CampaignRules::default());
+        let edit = edit_with(&base, &base.policy, String::new(), None, None, &body)?;
+        let Some(Step::VoiceCall(call)) = edit.steps.first() else {
+            panic!("no voice step");
+        };
+        Ok(call.opt_out_key)
+    }
+
+    #[test]
+    fn the_opt_out_key_is_9_unless_another_or_none_is_asked_for() {
+        assert_eq!(key_after("{}").unwrap(), Some('9'));
+        assert_eq!(key_after(r##"{"optOutKey":"#"}"##).unwrap(), Some('#'));
+        assert_eq!(key_after(r#"{"optOutKey":null}"#).unwrap(), None);
+        for wrong in ["", "99", "A", "é"] {
+            let settings = format!(r#"{{"optOutKey":"{wrong}"}}"#);
+            assert!(key_after(&settings).is_err(), "{wrong}");
         }
     }
 }

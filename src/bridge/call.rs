@@ -245,6 +245,7 @@ impl Call {
                 let line = self.transcript.callee_said(&text, is_final);
                 self.report_line(line);
             }
+            AgentEvent::OptedOut { reason } => self.report.push(BridgeEvent::OptedOut { reason }),
             AgentEvent::Ended(end) => return self.on_agent_end(end),
         }
         Continue(())

@@ -86,6 +86,11 @@ pub enum BridgeEvent {
     Line(TranscriptLine),
     /// The callee pressed a key.
     Key(char),
+    /// The callee wants no more calls, as the agent understood.
+    OptedOut {
+        /// In the agent's or the callee's words.
+        reason: Option<String>,
+    },
     /// No agent could be had, or it was lost.
     AgentFailed {
         /// Why, in words for an operator.

@@ -442,3 +442,21 @@ async fn keys_and_lines_are_reported_in_order() {
         );
     }
 }
+
+// proves F-71
+#[tokio::test(start_paused = true)]
+async fn an_opt_out_is_reported_even_if_the_call_ends_with_it() {
+    let mut scene = start_ready().await;
+    let reason = Some("not interested".to_owned());
+    let opted_out = AgentEvent::OptedOut {
+        reason: reason.clone(),
+    };
+    scene.agent.send(opted_out).await.unwrap();
+    let ended = AgentEvent::Ended(AgentEnd::Finished);
+    scene.agent.send(ended).await.unwrap();
+    assert_eq!(
+        scene.events.recv().await,
+        Some(BridgeEvent::OptedOut { reason })
+    );
+    assert_eq!(scene.end().await.by, Some(Party::Agent));
+}

@@ -4,6 +4,7 @@
 mod demo;
 mod serve;
 mod simulate;
+mod world;
 
 use std::{io::Write as _, process::ExitCode};
 

@@ -15,6 +15,16 @@ use crate::{
 /// so that both can be started from one environment.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
+    /// Run the whole dialer in virtual time instead, with everything going wrong that can, and check
+    /// its promises after every step: one seed with what happened in it, or with `--seeds` many.
+    #[arg(long)]
+    world: bool,
+    /// How many seeds, from `--seed` on.
+    #[arg(long, requires = "world")]
+    seeds: Option<u64>,
+    /// One campaign with so many people in each world, instead of what the seed says.
+    #[arg(long, requires = "world")]
+    people: Option<u64>,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:4010")]
     listen: SocketAddr,
@@ -90,6 +100,9 @@ impl SimulateArgs {
 
 /// Runs the simulator until it is told to end.
 pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
+    if args.world {
+        return super::world::run(args.seed, args.seeds, args.people).await;
+    }
     observability::start(LogFormat::Text);
     let simulator = Simulator::start(args.config()).await?;
     let config = simulator.config();
@@ -102,6 +115,8 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     println!("ELEVENLABS_BASE_URL={url}");
     println!("ELEVENLABS_API_KEY={}", config.agent_api_key);
     println!("ELEVENLABS_AGENT_ID={}", config.agent_id);
+    // Simulated people may be called at any hour.
+    println!("DIALTONE_RULE_PROFILE=none");
     eprintln!("what really happened: {url}/sim/ledger; faults: POST {url}/sim/faults");
     interrupted().await?;
     simulator.shutdown().await;

@@ -7,6 +7,7 @@ use super::{
     ids::{AttemptId, CallSid, ConversationId, StreamSid},
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
+    rules::DecisionRecord,
 };
 
 /// One dialing of one enrollment.
@@ -24,6 +25,11 @@ pub struct Attempt {
     pub reserved_at: Timestamp,
     /// When the carrier is to be asked: the start that pacing gave out.
     pub dial_at: Timestamp,
+    /// By when the phone must begin to ring, so that it stops within calling hours; a call that is
+    /// still queued then is taken back. None where the hours do not end.
+    pub ring_by: Option<Timestamp>,
+    /// By which rules it was allowed.
+    pub decision: Option<DecisionRecord>,
     /// What is known to have happened.
     pub state: AttemptState,
     /// Facts that come beside the states, in any order.
@@ -114,6 +120,8 @@ pub struct CallFacts {
     pub agent_failure: Option<String>,
     /// Who ended the call, where evidence says so.
     pub ended_by: Option<Party>,
+    /// Whether no callback told of its end, so that the carrier had to be asked.
+    pub was_looked_up: bool,
 }
 
 /// A side of a call.

@@ -2,9 +2,11 @@
 
 use super::{
     Timestamp,
+    consent::Consent,
     contact::Fields,
-    ids::{CampaignId, ContactId, EnrollmentId, ImportId, TenantId},
+    ids::{CampaignId, ContactId, EnrollmentId, ImportId, PlaceKey, TenantId},
     phone::PhoneNumber,
+    zone::Zone,
 };
 
 /// A person about to be enrolled: one accepted row of a list, or one entry of a request.
@@ -16,6 +18,12 @@ pub struct Member {
     pub name: Option<String>,
     /// The list's other columns, by field name.
     pub fields: Fields,
+    /// Where the person is written to, lower case.
+    pub email: Option<String>,
+    /// The time zone that the list states.
+    pub zone: Option<Zone>,
+    /// What the list says of the person's consent to being called.
+    pub consent: Option<Consent>,
 }
 
 /// A member with the identifiers to use where the person and the enrollment are new.
@@ -25,6 +33,8 @@ pub struct NewEnrollment {
     pub id: EnrollmentId,
     /// The contact's id, unless the address book already has this number.
     pub contact: ContactId,
+    /// Where the person is, as far as the rules are concerned.
+    pub place: PlaceKey,
     /// Who.
     pub member: Member,
 }

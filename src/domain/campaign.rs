@@ -1,13 +1,22 @@
 //! Campaigns: what is done for whom, and the life they go through.
 
+use std::time::Duration;
+
 use super::{
     Timestamp,
+    breaker::BreakerPolicy,
+    budget::Budget,
+    caller_id::CallerIdPool,
+    fairness::Priority,
     ids::{CampaignId, TenantId},
     outcome::Fault,
-    pacing::PacingLimits,
-    phone::{PhoneNumber, Region},
+    pacing::{CallRate, PacingLimits},
+    phone::Region,
+    quality::SilentLimit,
     retry::RetryPolicy,
-    step::Step,
+    rules::CampaignRules,
+    schedule::Schedule,
+    step::{Step, VoiceCall},
 };
 
 /// Steps, audience settings and policies under one name.
@@ -27,8 +36,8 @@ pub struct Campaign {
     pub pacing: PacingLimits,
     /// How often again.
     pub retry: RetryPolicy,
-    /// The number that callees see; none takes the tenant's first.
-    pub caller_id: Option<PhoneNumber>,
+    /// What must hold for its calls.
+    pub policy: Policy,
     /// The country of numbers without `+` in lists for this campaign.
     pub region: Region,
     /// When it was created.
@@ -37,17 +46,40 @@ pub struct Campaign {
     pub updated_at: Timestamp,
     /// When it was first started.
     pub started_at: Option<Timestamp>,
+    /// When it last became active: a ramp begins there.
+    pub active_since: Option<Timestamp>,
     /// When it came to a final status.
     pub ended_at: Option<Timestamp>,
     /// Rises by one with each saved change; a save names the version it was made from.
     pub version: u64,
 }
 
-/// `draft → active ⇄ paused → completed`; `cancelled` from any that is not final.
+/// What must hold for a campaign's calls, beside its pace and its retries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Who may be called when.
+    pub rules: CampaignRules,
+    /// The numbers that callees see; none takes the tenant's in turn.
+    pub caller_ids: Option<CallerIdPool>,
+    /// Its weight against the tenant's other campaigns.
+    pub priority: Priority,
+    /// What it may cost.
+    pub budget: Budget,
+    /// When it starts and ends by itself.
+    pub schedule: Schedule,
+    /// How many of those who answer may hear nobody.
+    pub silent_limit: SilentLimit,
+    /// How many calls may fail for one cause.
+    pub breakers: BreakerPolicy,
+}
+
+/// `draft → scheduled → active ⇄ paused → completed`; `cancelled` from any that is not final.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CampaignStatus {
     /// Being prepared.
     Draft,
+    /// Waits for its start.
+    Scheduled,
     /// Dialing.
     Active,
     /// Begins no calls until resumed; calls that are up go on.
@@ -70,6 +102,71 @@ pub enum PauseReason {
         /// What the last failure said.
         detail: String,
     },
+    /// A policy of the campaign or of the installation.
+    Brake {
+        /// Which.
+        brake: Brake,
+        /// Why now, in words for an operator.
+        detail: String,
+    },
+}
+
+/// The policies that stand a campaign still by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Brake {
+    /// The budget is used up.
+    Budget,
+    /// Too many people answered and heard nobody.
+    SilentCalls,
+    /// Too many calls failed at the carrier or in the network.
+    CarrierFailures,
+    /// Too many answered calls got no agent.
+    AgentFailures,
+    /// The carrier's callbacks do not reach us.
+    MissingCallbacks,
+    /// No number is left to call from.
+    CallerIds,
+    /// The scheduled end has come.
+    ScheduleEnd,
+    /// The scheduled start was missed by more than its lateness.
+    ScheduleMissed,
+    /// The records are a copy or a restored backup.
+    Restored,
+}
+
+impl Brake {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Budget,
+        Self::SilentCalls,
+        Self::CarrierFailures,
+        Self::AgentFailures,
+        Self::MissingCallbacks,
+        Self::CallerIds,
+        Self::ScheduleEnd,
+        Self::ScheduleMissed,
+        Self::Restored,
+    ];
+
+    /// The brake's name in the API, in logs and in stores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::SilentCalls => "silentCalls",
+            Self::CarrierFailures => "carrierFailures",
+            Self::AgentFailures => "agentFailures",
+            Self::MissingCallbacks => "missingCallbacks",
+            Self::CallerIds => "callerIds",
+            Self::ScheduleEnd => "scheduleEnd",
+            Self::ScheduleMissed => "scheduleMissed",
+            Self::Restored => "restored",
+        }
+    }
+
+    /// The brake of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|brake| brake.name() == name)
+    }
 }
 
 /// What an operator may ask of a campaign.
@@ -108,6 +205,7 @@ impl PauseReason {
             Self::Operator => "operator",
             Self::Carrier(_) => "carrier",
             Self::Agent { .. } => "agent",
+            Self::Brake { brake, .. } => brake.name(),
         }
     }
 }
@@ -117,6 +215,7 @@ impl CampaignStatus {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Draft => "draft",
+            Self::Scheduled => "scheduled",
             Self::Active => "active",
             Self::Paused(_) => "paused",
             Self::Completed => "completed",
@@ -135,7 +234,10 @@ impl CampaignStatus {
             Self::Paused(PauseReason::Agent { detail }) => {
                 Some(format!("no agent can be had: {detail}"))
             }
-            Self::Draft | Self::Active | Self::Completed | Self::Cancelled => None,
+            Self::Paused(PauseReason::Brake { detail, .. }) => Some(detail.clone()),
+            Self::Draft | Self::Scheduled | Self::Active | Self::Completed | Self::Cancelled => {
+                None
+            }
         }
     }
 
@@ -143,7 +245,7 @@ impl CampaignStatus {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Completed | Self::Cancelled => true,
-            Self::Draft | Self::Active | Self::Paused(_) => false,
+            Self::Draft | Self::Scheduled | Self::Active | Self::Paused(_) => false,
         }
     }
 
@@ -152,6 +254,7 @@ impl CampaignStatus {
         use CampaignAction::{Delete, Edit, Enroll, Pause, Resume, Start, Stop};
         match self {
             Self::Draft => &[Start, Stop, Edit, Enroll, Delete],
+            Self::Scheduled => &[Start, Pause, Stop, Edit, Enroll, Delete],
             Self::Active => &[Pause, Stop, Edit, Enroll],
             Self::Paused(_) => &[Resume, Stop, Edit, Enroll],
             Self::Completed | Self::Cancelled => &[Delete],
@@ -196,6 +299,7 @@ impl Campaign {
         let repeated = matches!(
             (action, &self.status),
             (Start | Resume, CampaignStatus::Active)
+                | (Start, CampaignStatus::Scheduled)
                 | (Pause, CampaignStatus::Paused(_))
                 | (Stop, CampaignStatus::Cancelled)
         );
@@ -204,6 +308,7 @@ impl Campaign {
         }
         self.status.allow(action)?;
         let status = match action {
+            Start | Resume if self.starts_later(now) => CampaignStatus::Scheduled,
             Start | Resume => CampaignStatus::Active,
             Pause => CampaignStatus::Paused(PauseReason::Operator),
             Stop => CampaignStatus::Cancelled,
@@ -212,10 +317,48 @@ impl Campaign {
         Ok(self.with_status(status, now))
     }
 
-    /// The campaign paused for `reason`; unchanged when it is not active.
+    /// The longest that a phone may ring in any of its steps.
+    pub fn longest_ring(&self) -> Duration {
+        self.voice_calls()
+            .map(|call| call.ring_timeout)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The longest that a call may last in any of its steps.
+    pub fn longest_call(&self) -> Duration {
+        self.voice_calls()
+            .map(|call| call.max_duration)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The rate of dial starts in force at `now`: a ramp may keep it below the set one.
+    pub fn rate_at(&self, now: Timestamp) -> CallRate {
+        let active_for = self
+            .active_since
+            .and_then(|since| Duration::try_from(now.duration_since(since)).ok());
+        self.pacing.rate_after(active_for.unwrap_or_default())
+    }
+
+    fn voice_calls(&self) -> impl Iterator<Item = &VoiceCall> {
+        self.steps.iter().map(|step| match step {
+            Step::VoiceCall(call) => call,
+        })
+    }
+
+    /// Whether its first start is planned for later than `now`.
+    fn starts_later(&self, now: Timestamp) -> bool {
+        let planned = self.policy.schedule.start_at;
+        self.started_at.is_none() && planned.is_some_and(|start_at| start_at > now)
+    }
+
+    /// The campaign paused for `reason`; unchanged when it neither dials nor is about to.
     pub fn paused_for(&self, reason: PauseReason, now: Timestamp) -> Self {
         match self.status {
-            CampaignStatus::Active => self.with_status(CampaignStatus::Paused(reason), now),
+            CampaignStatus::Active | CampaignStatus::Scheduled => {
+                self.with_status(CampaignStatus::Paused(reason), now)
+            }
             CampaignStatus::Draft
             | CampaignStatus::Paused(_)
             | CampaignStatus::Completed
@@ -226,8 +369,11 @@ impl Campaign {
     /// The campaign in `status`, with the times that follow from it.
     pub fn with_status(&self, status: CampaignStatus, now: Timestamp) -> Self {
         let mut next = self.clone();
-        if status == CampaignStatus::Active && next.started_at.is_none() {
-            next.started_at = Some(now);
+        if status == CampaignStatus::Active {
+            next.started_at.get_or_insert(now);
+            if self.status != CampaignStatus::Active {
+                next.active_since = Some(now);
+            }
         }
         if status.is_final() {
             next.ended_at = Some(now);
@@ -262,14 +408,16 @@ pub(crate) mod tests {
                 agent_id: None,
                 ring_timeout: VoiceCall::RING.1,
                 max_duration: VoiceCall::LENGTH.1,
+                opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
             })],
             pacing: PacingLimits::default(),
             retry: RetryPolicy::default(),
-            caller_id: None,
+            policy: Policy::default(),
             region: Region::US,
             created_at: NOW,
             updated_at: NOW,
             started_at: None,
+            active_since: None,
             ended_at: None,
             version: 1,
         }

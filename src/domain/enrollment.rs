@@ -4,10 +4,11 @@ use super::{
     Timestamp,
     attempt::{Attempt, AttemptState},
     contact::Fields,
-    ids::{AttemptId, CampaignId, ContactId, EnrollmentId, TenantId},
+    ids::{AttemptId, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
     outcome::Outcome,
     phone::PhoneNumber,
     retry::Tally,
+    rules::Rule,
 };
 
 /// One contact in one campaign. Everything that must change together is in here.
@@ -23,6 +24,8 @@ pub struct Enrollment {
     pub contact: ContactId,
     /// Where the person is called; unique in the campaign.
     pub phone: PhoneNumber,
+    /// Where the person is, as far as the rules are concerned.
+    pub place: PlaceKey,
     /// The person's name as this campaign's list wrote it.
     pub name: Option<String>,
     /// The list's other columns, kept here so that a later list cannot change what is said in a
@@ -49,6 +52,8 @@ pub enum EnrollmentState {
     Waiting {
         /// When the next attempt may begin.
         due_at: Timestamp,
+        /// The rule that put it off until then; none when it is a retry's wait, or never was put off.
+        held_by: Option<Rule>,
     },
     /// An attempt is open.
     Open {
@@ -61,6 +66,8 @@ pub enum EnrollmentState {
     Finished {
         /// How the last attempt ended; none when there never was one.
         outcome: Option<Outcome>,
+        /// The rule that ended it, where it was not the end of an attempt.
+        by_rule: Option<Rule>,
         /// When.
         at: Timestamp,
     },

@@ -7,6 +7,7 @@ use super::{
     Timestamp,
     attempt::Party,
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+    suppression::SuppressionSource,
 };
 
 /// Something that happened in a campaign.
@@ -94,6 +95,11 @@ pub enum Moment {
     KeyPressed {
         /// One of `0-9*#A-D`.
         digit: char,
+    },
+    /// The callee was taken off the list and is called no more.
+    OptedOut {
+        /// How the callee said so.
+        by: SuppressionSource,
     },
     /// The talk ended.
     MediaEnded {

@@ -104,6 +104,10 @@ our_id!(
     SessionId, "ses"
 );
 our_id!(
+    /// One entry of the list of those who must not be contacted.
+    SuppressionId, "sup"
+);
+our_id!(
     /// One running process.
     NodeId, "nod"
 );
@@ -164,6 +168,43 @@ impl FromStr for AttemptId {
             enrollment: EnrollmentId::new(uuid),
             number,
         })
+    }
+}
+
+/// Where a person is as far as the rules are concerned, as a stable text: people of equal keys may be
+/// called at the same times. What it says is known to [`super::place`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlaceKey(String);
+
+impl PlaceKey {
+    /// The key of that text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlaceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PlaceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PlaceKey {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(text))
     }
 }
 

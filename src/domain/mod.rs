@@ -7,18 +7,42 @@
 pub mod access;
 pub mod attempt;
 pub mod audience;
+pub mod breaker;
+pub mod budget;
+pub mod caller_id;
 pub mod campaign;
+pub mod cap;
+pub mod consent;
 pub mod contact;
 pub mod enrollment;
 pub mod event;
+pub mod fairness;
+pub mod forecast;
+pub mod holiday;
 pub mod ids;
 pub mod outcome;
 pub mod pacing;
+pub mod person;
 pub mod phone;
+pub mod place;
+pub mod profile;
+pub mod quality;
+pub mod ranges;
 pub mod retry;
 pub mod rules;
+pub mod schedule;
 pub mod signal;
+pub mod spread;
 pub mod step;
+pub mod suppression;
 pub mod text;
+pub mod window;
+pub mod zone;
 
 pub use jiff::Timestamp;
+
+/// The lines of a data file that are neither blank nor a comment.
+fn data_lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
+}

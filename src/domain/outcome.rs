@@ -140,6 +140,19 @@ impl FaultClass {
         }
     }
 
+    /// Whether many such faults mean that no call can be made, rather than these.
+    pub fn may_be_an_outage(self) -> bool {
+        match self {
+            Self::Network | Self::Unclassified => true,
+            Self::Account
+            | Self::Number
+            | Self::CallerNumber
+            | Self::Destination
+            | Self::Limit
+            | Self::Ours => false,
+        }
+    }
+
     /// The class of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         use FaultClass::{

@@ -18,6 +18,48 @@ pub struct PacingLimits {
     pub call_delay: Duration,
     /// The most dial starts per second.
     pub calls_per_second: CallRate,
+    /// How the rate rises to that after each time the campaign became active; none begins with it.
+    pub ramp: Option<Ramp>,
+}
+
+/// A rise of the rate from a lower one, evenly over a time.
+///
+/// A new number that dials at full rate looks like a robot to carriers, and a wrong prompt has
+/// reached few people when somebody notices it in the first minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ramp {
+    /// The rate at first; one that is not below the set rate changes nothing.
+    pub from: CallRate,
+    /// How long the rise takes.
+    pub over: Duration,
+}
+
+impl Ramp {
+    /// The rate after `active_for`, on the way to `target` and never above it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the result lies between two rates"
+    )]
+    pub fn rate(&self, target: CallRate, active_for: Duration) -> CallRate {
+        if self.from >= target || active_for >= self.over {
+            return target;
+        }
+        let done = active_for.as_secs_f64() / self.over.as_secs_f64();
+        let rise = f64::from(target.per_1000_seconds - self.from.per_1000_seconds) * done;
+        CallRate {
+            per_1000_seconds: self.from.per_1000_seconds + rise as u32,
+        }
+    }
+}
+
+impl PacingLimits {
+    /// The rate in force when the campaign has been active for `active_for` without a break.
+    pub fn rate_after(&self, active_for: Duration) -> CallRate {
+        self.ramp.map_or(self.calls_per_second, |ramp| {
+            ramp.rate(self.calls_per_second, active_for)
+        })
+    }
 }
 
 impl Default for PacingLimits {
@@ -27,6 +69,7 @@ impl Default for PacingLimits {
             max_concurrent_calls: 10,
             call_delay: Duration::ZERO,
             calls_per_second: CallRate::default(),
+            ramp: None,
         }
     }
 }
@@ -111,6 +154,27 @@ impl Gate {
         }
     }
 
+    /// The gate of a campaign's own limits when it has been active for `active_for` without a break:
+    /// like [`Gate::of`], with the rate that the ramp has come to.
+    pub fn ramping(limits: &PacingLimits, usage: Usage, active_for: Duration) -> Self {
+        Self {
+            interval: max(limits.call_delay, limits.rate_after(active_for).interval()),
+            ..Self::of(limits, usage)
+        }
+    }
+
+    /// A gate that knows only how many may be open: an agent vendor's concurrency, a budget.
+    pub fn of_room(max_open: u32, n_open: u32) -> Self {
+        Self {
+            max_open,
+            interval: Duration::ZERO,
+            usage: Usage {
+                n_open,
+                last_start: None,
+            },
+        }
+    }
+
     fn room(&self) -> u32 {
         self.max_open.saturating_sub(self.usage.n_open)
     }
@@ -150,7 +214,7 @@ pub fn allow(gates: &[Gate], now: Timestamp, horizon: Duration, max_starts: u32)
         .map_or(now, |at| max(at, now));
     let mut starts = Vec::new();
     while starts.len() < room as usize && next <= now + horizon {
-        starts.push(next);
+        starts.push(to_next_millisecond(next));
         next += interval;
     }
     let waits_for_spacing = starts.len() < room as usize;
@@ -160,38 +224,52 @@ pub fn allow(gates: &[Gate], now: Timestamp, horizon: Duration, max_starts: u32)
     }
 }
 
+/// Starts are kept in whole milliseconds. Cut off, each round would begin up to one too early, so a
+/// rate whose interval is not whole would be planned faster than requests may leave, and they would
+/// be ever later against their plan until they are given back.
+fn to_next_millisecond(at: Timestamp) -> Timestamp {
+    let rest = at.subsec_nanosecond().rem_euclid(1_000_000);
+    let missing = (1_000_000 - rest) % 1_000_000;
+    at + jiff::SignedDuration::from_nanos(i64::from(missing))
+}
+
 /// What keeps requests apart as they really leave.
 ///
 /// Starts are planned with their distance, but a busy machine sends some of them late, and late ones
-/// must not bunch. A lane lets one through when it keeps its distance to the one before; a rate may
-/// make up for lateness by one interval, so that it is kept over time, which is at most one start
-/// more in any second. A least distance may not.
+/// must not bunch. A rate makes up for lateness, or requests would be ever later against their plan
+/// until they are given back; but slowly, so that no second has more than one start too many. A
+/// least distance makes up for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lane {
-    interval: Duration,
-    tolerance: Duration,
-    /// When the last start was, or would have been if all had come evenly: a rate that makes up for
-    /// lateness is ahead of it by that much.
-    last: Option<Timestamp>,
+    /// Keeps the rate over time, or the distance.
+    steady: Meter,
+    /// Keeps every single second, while lateness is made up for.
+    brisk: Option<Meter>,
 }
+
+/// How much lateness a rate makes up for.
+const MADE_UP: Duration = Duration::from_secs(1);
 
 impl Lane {
     /// A lane for a rate, empty yet.
+    ///
+    /// What is late leaves at half a start a second more than the rate, and half an interval too soon
+    /// at most: together no more than one start too many, wherever the second begins.
     pub fn of_rate(rate: CallRate) -> Self {
         let interval = rate.interval();
+        let brisk =
+            Duration::from_nanos(1_000_000_000_000 / (u64::from(rate.per_1000_seconds) + 500));
         Self {
-            interval,
-            tolerance: interval,
-            last: None,
+            steady: Meter::of(interval, max(interval, MADE_UP)),
+            brisk: Some(Meter::of(brisk, brisk / 2)),
         }
     }
 
     /// A lane for a least distance, empty yet.
     pub fn of_delay(delay: Duration) -> Self {
         Self {
-            interval: delay,
-            tolerance: Duration::ZERO,
-            last: None,
+            steady: Meter::of(delay, Duration::ZERO),
+            brisk: None,
         }
     }
 
@@ -199,14 +277,53 @@ impl Lane {
     #[must_use]
     pub fn at_pace_of(self, other: Self) -> Self {
         Self {
-            last: self.last,
-            ..other
+            steady: other.steady.after(self.steady.last),
+            brisk: other
+                .brisk
+                .map(|brisk| brisk.after(self.brisk.and_then(|brisk| brisk.last))),
         }
     }
 
     fn opens_at(&self) -> Option<Timestamp> {
-        self.last
-            .map(|last| last + self.interval.saturating_sub(self.tolerance))
+        let brisk = self.brisk.and_then(|brisk| brisk.opens_at());
+        max(self.steady.opens_at(), brisk)
+    }
+
+    fn pass(&mut self, now: Timestamp) {
+        self.steady.pass(now);
+        if let Some(brisk) = &mut self.brisk {
+            brisk.pass(now);
+        }
+    }
+}
+
+/// Counts starts against a pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Meter {
+    interval: Duration,
+    /// How much too soon a start may be after late ones.
+    tolerance: Duration,
+    /// When the last start was, or would have been if all had come evenly: one that makes up for
+    /// lateness is ahead of it by that much.
+    last: Option<Timestamp>,
+}
+
+impl Meter {
+    fn of(interval: Duration, tolerance: Duration) -> Self {
+        Self {
+            interval,
+            tolerance,
+            last: None,
+        }
+    }
+
+    fn after(self, last: Option<Timestamp>) -> Self {
+        Self { last, ..self }
+    }
+
+    fn opens_at(&self) -> Option<Timestamp> {
+        let early = jiff::SignedDuration::try_from(self.tolerance).unwrap_or_default();
+        self.last.map(|last| last + self.interval - early)
     }
 
     fn pass(&mut self, now: Timestamp) {
@@ -285,6 +402,33 @@ mod tests {
         assert_eq!(offsets(&allowance), [0, 100, 200]);
     }
 
+    // proves F-11
+    #[test]
+    fn a_plan_is_never_faster_than_the_rate_however_long_it_goes_on() {
+        let limits = PacingLimits {
+            max_concurrent_calls: 100_000,
+            calls_per_second: CallRate::try_from(150.0).unwrap(),
+            ..PacingLimits::default()
+        };
+        let mut usage = Usage::default();
+        let mut n_starts = 0;
+        // Ten minutes of rounds, each of which knows the last start as stores keep it.
+        for round in 0..4_800_u64 {
+            let now = NOW + Duration::from_millis(round * 125);
+            let starts = allow(&[Gate::of(&limits, usage)], now, HORIZON, 100).starts;
+            n_starts += starts.len();
+            if let Some(last) = starts.last() {
+                assert_eq!(last.subsec_nanosecond() % 1_000_000, 0);
+                usage.last_start = Some(*last);
+            }
+        }
+        let planned_for = (usage.last_start.unwrap() - NOW)
+            .total(jiff::Unit::Second)
+            .unwrap();
+        let per_second = (n_starts - 1) as f64 / planned_for;
+        assert!((149.0..=150.0).contains(&per_second), "{per_second}");
+    }
+
     #[test]
     fn the_strictest_gate_decides() {
         let campaign = gate(10, 100, 0, Some(-50));
@@ -293,6 +437,62 @@ mod tests {
             offsets(&allow(&[campaign, tenant], NOW, HORIZON, 100)),
             [50, 150]
         );
+    }
+
+    // proves F-35
+    #[test]
+    fn no_start_is_given_out_that_no_agent_could_take() {
+        let campaign = gate(10, 100, 4, None);
+        let agents = Gate::of_room(6, 4);
+        assert_eq!(
+            offsets(&allow(&[campaign, agents], NOW, HORIZON, 100)),
+            [0, 100]
+        );
+        let busy = Gate::of_room(6, 6);
+        let full = allow(&[campaign, busy], NOW, HORIZON, 100);
+        assert_eq!((full.starts.len(), full.look_again_at), (0, None));
+    }
+
+    fn ramped(from: f64, target: f64, over: Duration) -> PacingLimits {
+        PacingLimits {
+            calls_per_second: CallRate::try_from(target).unwrap(),
+            ramp: Some(Ramp {
+                from: CallRate::try_from(from).unwrap(),
+                over,
+            }),
+            ..PacingLimits::default()
+        }
+    }
+
+    #[test]
+    fn the_rate_rises_evenly_to_what_is_set() {
+        let limits = ramped(1.0, 11.0, Duration::from_secs(100));
+        let rate = |secs| limits.rate_after(Duration::from_secs(secs)).per_second();
+        assert_eq!(
+            [rate(0), rate(50), rate(100), rate(9_000)],
+            [1.0, 6.0, 11.0, 11.0]
+        );
+        let gate = Gate::ramping(&limits, Usage::default(), Duration::from_secs(50));
+        assert_eq!(gate.interval, Duration::from_nanos(166_666_666));
+    }
+
+    #[test]
+    fn a_ramp_from_above_is_none() {
+        let limits = ramped(50.0, 2.0, Duration::from_secs(100));
+        assert_eq!(
+            limits.rate_after(Duration::ZERO),
+            CallRate::try_from(2.0).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_ramp_does_not_undercut_the_least_distance() {
+        let limits = PacingLimits {
+            call_delay: Duration::from_secs(3),
+            ..ramped(1.0, 11.0, Duration::from_secs(100))
+        };
+        let gate = Gate::ramping(&limits, Usage::default(), Duration::from_secs(99));
+        assert_eq!(gate.interval, Duration::from_secs(3));
     }
 
     #[test]
@@ -315,10 +515,38 @@ mod tests {
     }
 
     proptest! {
+        // Each case is a minute of starts.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        // proves F-11
+        #[test]
+        fn lateness_is_made_up_for(rate in 20.0_f64..200.0, stall_ms in 0_i64..30) {
+            let rate = CallRate::try_from(rate).unwrap();
+            let mut lanes = [Lane::of_rate(rate)];
+            let mut now = NOW;
+            let n_starts = (rate.per_second() * 60.0) as u32;
+            for n in 0..n_starts {
+                let planned = NOW + rate.interval() * n;
+                // Twice in the first half minute the machine is held up.
+                let is_held_up = n == n_starts / 6 || n == n_starts / 4;
+                now = max(now, planned);
+                if is_held_up {
+                    now += jiff::SignedDuration::from_millis(stall_ms);
+                }
+                while let Err(at) = depart(&mut lanes, now) {
+                    now = at;
+                }
+            }
+            let planned = NOW + rate.interval() * (n_starts - 1);
+            prop_assert!(now <= planned + rate.interval(), "{now} instead of {planned}");
+        }
+    }
+
+    proptest! {
         // proves F-11
         #[test]
         fn late_starts_never_make_more_than_one_too_many_in_a_second(
-            rate in 1.0_f64..100.0,
+            rate in 0.1_f64..200.0,
             late_ms in proptest::collection::vec(0_i64..400, 1..300),
         ) {
             let rate = CallRate::try_from(rate).unwrap();
@@ -355,6 +583,43 @@ mod tests {
                 }
                 prop_assert!(last.is_none_or(|last| now >= last + delay));
                 last = Some(now);
+            }
+        }
+
+        #[test]
+        fn a_ramp_never_falls_and_never_passes_its_target(
+            from in 0.1_f64..200.0, target in 0.1_f64..200.0, over_s in 0_u64..10_000,
+            mut moments in proptest::collection::vec(0_u64..20_000, 2..20),
+        ) {
+            moments.sort_unstable();
+            let limits = ramped(from, target, Duration::from_secs(over_s));
+            let rates: Vec<_> = moments
+                .iter()
+                .map(|secs| limits.rate_after(Duration::from_secs(*secs)))
+                .collect();
+            prop_assert!(rates.is_sorted());
+            prop_assert!(rates.iter().all(|rate| *rate <= limits.calls_per_second));
+        }
+
+        // A ramp makes the distance shrink from round to round; each must still be kept.
+        #[test]
+        fn starts_on_a_ramp_keep_the_rate_in_force(
+            from in 0.1_f64..5.0, rise in 0.0_f64..50.0, over_s in 1_u64..60,
+        ) {
+            let limits = ramped(from, from + rise, Duration::from_secs(over_s));
+            let mut usage = Usage::default();
+            for round in 0..400_u64 {
+                let active_for = Duration::from_millis(round * 100);
+                let now = NOW + active_for;
+                let gate = Gate::ramping(&limits, usage, active_for);
+                for start in allow(&[Gate { max_open: 1_000, ..gate }], now, HORIZON, 100).starts {
+                    if let Some(last) = usage.last_start {
+                        let until = Duration::try_from(start.duration_since(NOW)).unwrap();
+                        let least = last + limits.rate_after(until).interval();
+                        prop_assert!(start + Duration::from_millis(1) > least);
+                    }
+                    usage.last_start = Some(start);
+                }
             }
         }
 

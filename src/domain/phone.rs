@@ -82,6 +82,15 @@ impl PhoneNumber {
         e164.parse()
     }
 
+    /// Whether the numbering plan of its country has such a number.
+    ///
+    /// Reading E.164 ([`FromStr`]) does not ask, so that what is stored stays readable.
+    pub fn is_assignable(&self) -> bool {
+        PHONE_NUMBER_UTIL
+            .parse(&self.0, None)
+            .is_ok_and(|number| PHONE_NUMBER_UTIL.is_valid_number(&number))
+    }
+
     /// The number with `+`, as carriers want it.
     pub fn as_str(&self) -> &str {
         &self.0

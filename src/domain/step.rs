@@ -28,6 +28,8 @@ pub struct VoiceCall {
     pub ring_timeout: Duration,
     /// How long the call may last from the answer.
     pub max_duration: Duration,
+    /// The key by which the callee gets off the list, one of `0-9*#`; none when no key does.
+    pub opt_out_key: Option<char>,
 }
 
 impl VoiceCall {
@@ -45,4 +47,7 @@ impl VoiceCall {
         Duration::from_secs(900),
         Duration::from_secs(14_400),
     );
+
+    /// The key by which callees get off the list unless a campaign has another.
+    pub const OPT_OUT_KEY: char = '9';
 }

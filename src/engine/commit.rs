@@ -1,7 +1,8 @@
 //! Load, decide, save; and begin again when another process was faster.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span};
 
 use super::{
@@ -65,8 +66,28 @@ impl Core {
         .into())
     }
 
-    /// One round: decides on `enrollment` as it was loaded, saves and acts.
+    /// One round: decides on `enrollment` as it was loaded, saves and acts. A panic is this
+    /// enrollment's trouble alone: the loop that came upon it goes on with the others.
     pub(super) async fn decide_and_save(
+        self: &Arc<Self>,
+        enrollment: &Enrollment,
+        input: &Input,
+    ) -> EngineResult<()> {
+        let deciding = self.decide_and_save_unshielded(enrollment, input);
+        AssertUnwindSafe(deciding)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                self.loops.note_panic("enrollment");
+                Err(StoreError::Unreadable {
+                    record: enrollment.id.to_string(),
+                    source: "deciding on it panicked".into(),
+                }
+                .into())
+            })
+    }
+
+    async fn decide_and_save_unshielded(
         self: &Arc<Self>,
         enrollment: &Enrollment,
         input: &Input,
@@ -139,8 +160,9 @@ impl Core {
 
 fn about(input: &Input) -> Option<AttemptId> {
     match input {
-        Input::Claimed { .. } => None,
+        Input::Claimed(_) => None,
         Input::Withheld { attempt }
+        | Input::NotAtFault { attempt }
         | Input::Replied { attempt, .. }
         | Input::Told { attempt, .. }
         | Input::LookedUp { attempt, .. }

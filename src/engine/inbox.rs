@@ -94,7 +94,7 @@ impl Core {
 }
 
 /// One worker: takes signals until the engine stops.
-pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<InboxEntry>) {
+pub(super) async fn run(core: Arc<Core>, queue: &mut mpsc::Receiver<InboxEntry>) {
     loop {
         let entry = tokio::select! {
             biased;

@@ -58,6 +58,11 @@ impl Core {
         self.lease(tenant).is_some_and(|lease| now < lease.ends_at)
     }
 
+    /// Whether none of the leases that this process took has run out meanwhile, as when it stood still.
+    pub(super) fn has_leases(&self, now: Timestamp) -> bool {
+        self.leases().values().all(|lease| now < lease.ends_at)
+    }
+
     /// Gives the tenant's lease back, so that another process dispatches at once.
     pub(super) async fn let_go(&self, tenant: TenantId) {
         if self.lease(tenant).is_none() {
@@ -72,6 +77,8 @@ impl Core {
     /// The lease has passed to another process.
     pub(super) fn forget_lease(&self, tenant: TenantId) {
         self.leases().remove(&tenant);
+        // Whoever dispatches meanwhile uses the tenant's numbers too.
+        self.close_book(tenant);
     }
 
     fn lease(&self, tenant: TenantId) -> Option<Lease> {

@@ -8,33 +8,50 @@
 //! - `dispatch`: gives out dial starts; one process at a time for a tenant.
 //! - `inbox`: signals, saved before they are answered and processed once.
 //! - `recover`: asks the carrier about attempts without news, and picks up unprocessed signals.
+//! - `rules`: campaigns' rules as they hold now; `callers`: the numbers that calls come from;
+//!   `brakes`: what stands a campaign still by itself.
+//! - `explain`: why somebody was not called yet, for one person and summed up.
+//! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
+//! - `supervise`: loops that panic begin again.
+//! - `suppress`: who must not be contacted any more.
 //! - `talk`: what the answering and the audio of a call need to know.
 
+mod brakes;
+mod callers;
 mod commit;
 pub mod decide;
+mod deployment;
 mod dispatch;
+mod explain;
+mod forecast;
 mod inbox;
 mod lease;
 mod operate;
 mod perform;
 mod recover;
+mod rules;
 mod settings;
+mod supervise;
+mod suppress;
 mod talk;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
+pub use deployment::Adoption;
+pub use explain::{Diagnosis, Explanation, Group};
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
 pub use talk::{Talk, TalkRefused};
@@ -47,6 +64,7 @@ use crate::{
         event::StoredEvent,
         ids::{CampaignId, NodeId, TenantId},
         pacing::Lane,
+        ranges::Resting,
     },
     store::{InboxEntry, Store, StoreError},
     telephony::Carrier,
@@ -113,12 +131,18 @@ struct Core {
     wake: Notify,
     /// One bounded queue for each inbox worker.
     inbox: Vec<mpsc::Sender<InboxEntry>>,
+    /// Where the workers take from.
+    signals: Vec<Arc<tokio::sync::Mutex<mpsc::Receiver<InboxEntry>>>>,
     /// One permit for each request under way at the carrier.
     requests: Arc<Semaphore>,
     feed: broadcast::Sender<StoredEvent>,
     carrier_state: Mutex<CarrierState>,
+    rules: rules::RulesByCampaign,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
+    loops: supervise::Loops,
+    /// Held while the store is asked whether it is there.
+    pulse: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What this process remembers of its requests to the carrier. Losing it costs a refused request.
@@ -128,7 +152,16 @@ struct CarrierState {
     lanes: BTreeMap<LaneKey, Lane>,
     rest_until: Option<Timestamp>,
     unclassified_in_a_row: BTreeMap<CampaignId, u32>,
+    unanswered_in_a_row: BTreeMap<CampaignId, u32>,
     agent_failures_in_a_row: BTreeMap<CampaignId, u32>,
+    /// How many calls a campaign may have open whose answered calls got no agent lately.
+    cautions: BTreeMap<CampaignId, u32>,
+    /// The ranges of numbers that the carrier refused to a campaign.
+    resting_ranges: BTreeMap<CampaignId, Vec<Resting>>,
+    /// How the tenant's own numbers are used.
+    numbers: BTreeMap<TenantId, callers::NumberBook>,
+    /// Whose the tenant's latest dial starts were, oldest first.
+    starts: BTreeMap<TenantId, VecDeque<CampaignId>>,
 }
 
 /// What a lane keeps apart.
@@ -146,6 +179,8 @@ pub struct Health {
     pub store: bool,
     /// This process dispatches for every tenant; otherwise it stands by to take over.
     pub dispatch: bool,
+    /// No loop of this process panicked lately.
+    pub loops: bool,
     /// This process is ending.
     pub closing: bool,
 }
@@ -153,9 +188,19 @@ pub struct Health {
 /// How many events a listener may be behind before it must read the log instead.
 const FEED_CAPACITY: usize = 4096;
 
+/// How long the store may take to say that it is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Engine {
     /// Builds the engine and starts its loops.
     pub fn start(parts: EngineParts) -> Self {
+        let engine = Self::new(parts);
+        engine.run();
+        engine
+    }
+
+    /// Builds the engine. Nothing is dialed before [`Engine::run`].
+    pub fn new(parts: EngineParts) -> Self {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..parts.settings.inbox_workers)
             .map(|_| mpsc::channel(parts.settings.inbox_queue))
             .unzip();
@@ -173,16 +218,32 @@ impl Engine {
             inbox: senders,
             feed: broadcast::Sender::new(FEED_CAPACITY),
             carrier_state: Mutex::default(),
+            rules: rules::RulesByCampaign::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),
+            loops: supervise::Loops::default(),
+            pulse: Arc::default(),
+            signals: receivers
+                .into_iter()
+                .map(|queue| Arc::new(tokio::sync::Mutex::new(queue)))
+                .collect(),
         });
-        for queue in receivers {
-            core.tasks.spawn(inbox::run(core.clone(), queue));
-        }
-        core.tasks.spawn(dispatch::run(core.clone()));
-        core.tasks.spawn(recover::run(core.clone()));
-        core.tasks.spawn(run_feed(core.clone()));
         Self { core }
+    }
+
+    /// Starts the loops.
+    pub fn run(&self) {
+        let core = &self.core;
+        for queue in &core.signals {
+            let queue = queue.clone();
+            core.keep("inbox", move |core| {
+                let queue = queue.clone();
+                async move { inbox::run(core, &mut *queue.lock().await).await }
+            });
+        }
+        core.keep("dispatch", dispatch::run);
+        core.keep("recover", recover::run);
+        core.keep("feed", run_feed);
     }
 
     /// Where everything is kept: for reading.
@@ -200,11 +261,13 @@ impl Engine {
         self.core.feed.subscribe()
     }
 
-    /// Whether this process does its part.
+    /// Whether this process does its part. Answers soon, also while the store does not.
     pub async fn health(&self) -> Health {
         Health {
-            store: self.core.store.check().await.is_ok(),
-            dispatch: self.core.owns_all.load(Ordering::Relaxed),
+            store: self.core.has_store().await,
+            dispatch: self.core.owns_all.load(Ordering::Relaxed)
+                && self.core.has_leases(self.core.now()),
+            loops: self.core.loops.are_well(),
             closing: self.core.closing.is_cancelled(),
         }
     }
@@ -215,14 +278,19 @@ impl Engine {
         self.core.wake.notify_one();
     }
 
-    /// How many calls of this installation are open.
-    pub async fn n_open(&self) -> EngineResult<u32> {
-        let mut n_open = 0;
-        for tenant in self.core.store.list_tenants().await? {
-            let usage = self.core.store.usage(tenant).await?;
-            n_open += usage.values().map(|usage| usage.n_open).sum::<u32>();
+    /// How many open calls nobody sees to when this process ends: all of the tenants that no other
+    /// process dispatches for. Where one does, it answers for what is not up here (F-94).
+    pub async fn n_left(&self) -> EngineResult<u32> {
+        let core = &self.core;
+        let mut n_left = 0;
+        for tenant in core.store.list_tenants().await? {
+            let leader = core.store.lease_holder(tenant, core.now()).await?;
+            if leader.is_none_or(|leader| leader == core.node) {
+                let usage = core.store.usage(tenant).await?;
+                n_left += usage.values().map(|usage| usage.n_open).sum::<u32>();
+            }
         }
-        Ok(n_open)
+        Ok(n_left)
     }
 
     /// Ends every loop, waits for what is under way, and gives the leases back.
@@ -245,6 +313,36 @@ impl Engine {
 }
 
 impl Core {
+    /// Runs a loop until the engine stops.
+    fn keep<F: Future<Output = ()> + Send>(
+        self: &Arc<Self>,
+        name: &'static str,
+        run: impl Fn(Arc<Self>) -> F + Send + Sync + 'static,
+    ) {
+        let core = self.clone();
+        self.tasks.spawn(async move {
+            let run = || run(core.clone());
+            core.loops.keep(name, &core.stopped, run).await;
+        });
+    }
+
+    /// Whether the store can be read and written. One that hangs is asked once, however often somebody
+    /// wants to know.
+    async fn has_store(&self) -> bool {
+        let asking = async {
+            let turn = self.pulse.clone().lock_owned().await;
+            let store = self.store.clone();
+            // A task of its own: what a database was asked is not broken off.
+            let check = self.tasks.spawn(async move {
+                let _turn = turn;
+                store.check().await.is_ok()
+            });
+            check.await.unwrap_or(false)
+        };
+        let answer = tokio::time::timeout(STORE_PATIENCE, asking).await;
+        answer.unwrap_or(false)
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -252,17 +350,20 @@ impl Core {
 
 /// Passes what the store says happened to everyone in this process who listens.
 async fn run_feed(core: Arc<Core>) {
-    let mut events = loop {
+    while !core.stopped.is_cancelled() {
         match core.store.watch_events().await {
-            Ok(events) => break events,
+            Ok(events) => pass_on(&core, events).await,
             Err(error) => error!(%error, "events cannot be watched yet"),
         }
         tokio::select! {
             biased;
-            () = core.stopped.cancelled() => return,
+            () = core.stopped.cancelled() => {}
             () = core.clock.sleep(core.settings.idle_wait) => {}
         }
-    };
+    }
+}
+
+async fn pass_on(core: &Core, mut events: BoxStream<'static, StoredEvent>) {
     loop {
         tokio::select! {
             biased;
@@ -271,7 +372,7 @@ async fn run_feed(core: Arc<Core>) {
                 // Nobody listening is no fault: the log has it.
                 Some(event) => drop(core.feed.send(event)),
                 None => {
-                    error!("the store ended its watch; live views stand still until a restart");
+                    error!("the store ended its watch; it begins anew");
                     return;
                 }
             },

@@ -1,19 +1,21 @@
 //! What people ask of campaigns and calls.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use tracing::{info, warn};
 
 use super::{Core, Engine, EngineError, EngineResult, decide::Input};
 use crate::{
     domain::{
-        attempt::Party,
+        attempt::{AttemptState, Party},
         audience::{Member, NewEnrollment},
-        campaign::{Campaign, CampaignAction, CampaignStatus, NotAllowed},
+        campaign::{Campaign, CampaignAction, CampaignStatus, NotAllowed, Policy},
+        enrollment::CallRecord,
         event::{Event, EventKind},
         ids::{AttemptId, CampaignId, ContactId, EnrollmentId, TenantId},
         pacing::PacingLimits,
-        phone::{PhoneNumber, Region},
+        phone::Region,
+        place::Place,
         retry::RetryPolicy,
         step::Step,
     },
@@ -31,8 +33,8 @@ pub struct CampaignEdit {
     pub pacing: PacingLimits,
     /// How often again.
     pub retry: RetryPolicy,
-    /// The number callees see.
-    pub caller_id: Option<PhoneNumber>,
+    /// What must hold for its calls.
+    pub policy: Policy,
     /// The country of numbers without `+`.
     pub region: Region,
 }
@@ -49,8 +51,15 @@ pub struct Enrolled {
 /// How often a change finds that another process was faster before it is given up.
 const MAX_CONFLICTS: u32 = 20;
 
-/// How many open calls of a stopped campaign are read at once.
+/// How many open calls of a campaign are read at once.
 const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("500 is not zero");
+
+/// How often a paused campaign is searched for calls that wait at the carrier: until every request
+/// that was on its way has been answered or has run out.
+const WITHDRAWALS: u32 = 60;
+
+/// Between two such searches.
+const WITHDRAW_AGAIN: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Adds a campaign as a draft.
@@ -68,11 +77,12 @@ impl Engine {
             steps: edit.steps,
             pacing: edit.pacing,
             retry: edit.retry,
-            caller_id: edit.caller_id,
+            policy: edit.policy,
             region: edit.region,
             created_at: now,
             updated_at: now,
             started_at: None,
+            active_since: None,
             ended_at: None,
             version: 1,
         };
@@ -99,7 +109,7 @@ impl Engine {
                     steps: edit.steps,
                     pacing: edit.pacing,
                     retry: edit.retry,
-                    caller_id: edit.caller_id,
+                    policy: edit.policy,
                     region: edit.region,
                     updated_at: core.now(),
                     ..current.clone()
@@ -112,7 +122,8 @@ impl Engine {
 
     /// Starts, pauses, resumes or stops a campaign. Asking again changes nothing.
     ///
-    /// After a stop, calls that nobody has answered yet are cancelled; talks go on to their end.
+    /// After a stop, calls that nobody has answered yet are cancelled; talks go on to their end. A
+    /// pause takes back the calls that wait at the carrier; what rings and talks goes on.
     pub async fn change_status(
         &self,
         tenant: TenantId,
@@ -124,12 +135,21 @@ impl Engine {
             .change_campaign(tenant, id, |current| Ok(current.after(action, core.now())?))
             .await?;
         core.wake.notify_one();
-        if action == CampaignAction::Stop {
-            // A task of its own: whoever asked may leave before it is done.
-            let core = core.clone();
-            core.tasks
-                .clone()
-                .spawn(async move { core.withdraw_unanswered(tenant, id).await });
+        // Tasks of their own: whoever asked may leave before they are done.
+        match action {
+            CampaignAction::Stop => {
+                let core = core.clone();
+                core.tasks
+                    .clone()
+                    .spawn(async move { core.withdraw_unanswered(tenant, id).await });
+            }
+            CampaignAction::Pause => {
+                let core = core.clone();
+                core.tasks
+                    .clone()
+                    .spawn(async move { core.withdraw_waiting(tenant, id).await });
+            }
+            _ => {}
         }
         Ok(campaign)
     }
@@ -165,6 +185,12 @@ impl Engine {
             .map(|member| NewEnrollment {
                 id: EnrollmentId::new(core.clock.new_uuid()),
                 contact: ContactId::new(core.clock.new_uuid()),
+                place: Place::of(
+                    &member.phone,
+                    member.zone.as_ref(),
+                    &campaign.policy.rules.zone,
+                )
+                .key(),
                 member,
             })
             .collect();
@@ -277,6 +303,76 @@ impl Core {
     /// Cancels the calls of a stopped campaign that nobody has answered yet. What is missed here,
     /// because a process ends or the store fails, is ended when it is looked up.
     async fn withdraw_unanswered(self: Arc<Self>, tenant: TenantId, campaign: CampaignId) {
+        let calls = match self.open_calls(tenant, campaign).await {
+            Ok(calls) => calls,
+            Err(error) => {
+                warn!(%error, campaign_id = %campaign, "calls not withdrawn yet");
+                return;
+            }
+        };
+        for call in calls {
+            if call.attempt.facts.answered_at.is_some() {
+                continue;
+            }
+            let attempt = call.attempt.id;
+            let input = Input::HangUp {
+                attempt,
+                by: Party::Operator,
+            };
+            if let Err(error) = self.handle(tenant, attempt.enrollment, &input).await {
+                warn!(%error, attempt_id = %attempt, "call not withdrawn yet");
+            }
+        }
+    }
+
+    /// Takes back the calls of a paused campaign that wait at the carrier and do not ring yet, until
+    /// there are none: a request may have been on its way (F-24).
+    async fn withdraw_waiting(self: Arc<Self>, tenant: TenantId, campaign: CampaignId) {
+        for _ in 0..WITHDRAWALS {
+            match self.withdraw_once(tenant, campaign).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => warn!(%error, campaign_id = %campaign, "calls not withdrawn yet"),
+            }
+            tokio::select! {
+                biased;
+                () = self.stopped.cancelled() => return,
+                () = self.clock.sleep(WITHDRAW_AGAIN) => {}
+            }
+        }
+    }
+
+    /// One round; says how many calls were or may yet be waiting at the carrier.
+    async fn withdraw_once(&self, tenant: TenantId, id: CampaignId) -> EngineResult<usize> {
+        let campaign = self.load_campaign(tenant, id).await?;
+        if !matches!(campaign.status, CampaignStatus::Paused(_)) {
+            return Ok(0);
+        }
+        let mut n_waiting = 0;
+        for call in self.open_calls(tenant, id).await? {
+            match &call.attempt.state {
+                AttemptState::Dialing { sid } => {
+                    n_waiting += 1;
+                    if let Err(error) = self.carrier.cancel(sid).await {
+                        warn!(%error, call_sid = %sid, "call not withdrawn yet");
+                    }
+                }
+                AttemptState::Reserved | AttemptState::Unknown { .. } => n_waiting += 1,
+                AttemptState::Ringing { .. }
+                | AttemptState::Connected { .. }
+                | AttemptState::Ended { .. }
+                | AttemptState::Released { .. } => {}
+            }
+        }
+        Ok(n_waiting)
+    }
+
+    /// Every open call of a campaign.
+    async fn open_calls(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> EngineResult<Vec<CallRecord>> {
         let filter = CallFilter {
             campaign: Some(campaign),
             open: Some(true),
@@ -286,31 +382,13 @@ impl Core {
             limit: PAGE,
             cursor: None,
         };
+        let mut open = Vec::new();
         loop {
-            let calls = match self.store.list_calls(tenant, &filter, &page).await {
-                Ok(calls) => calls,
-                Err(error) => {
-                    warn!(%error, campaign_id = %campaign, "calls not withdrawn yet");
-                    return;
-                }
-            };
-            for call in calls
-                .items
-                .iter()
-                .filter(|it| it.attempt.facts.answered_at.is_none())
-            {
-                let attempt = call.attempt.id;
-                let input = Input::HangUp {
-                    attempt,
-                    by: Party::Operator,
-                };
-                if let Err(error) = self.handle(tenant, attempt.enrollment, &input).await {
-                    warn!(%error, attempt_id = %attempt, "call not withdrawn yet");
-                }
-            }
+            let calls = self.store.list_calls(tenant, &filter, &page).await?;
+            open.extend(calls.items);
             page.cursor = match calls.next {
                 Some(cursor) => Some(cursor),
-                None => return,
+                None => return Ok(open),
             };
         }
     }

@@ -17,10 +17,11 @@ use crate::{
     domain::{
         Timestamp,
         attempt::AttemptState,
-        campaign::{Campaign, CampaignStatus, PauseReason},
+        campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         enrollment::Enrollment,
-        ids::{CallSid, CampaignId, TenantId},
+        ids::{AttemptId, CallSid, CampaignId, TenantId},
         pacing::{self, Lane},
+        rules::{self, Verdict},
     },
     store::StoreError,
     telephony::{CallRequest, CarrierError},
@@ -85,15 +86,38 @@ impl Core {
                 }
             }
             Effect::NoteAgentJoined => {
-                self.carrier_state()
-                    .agent_failures_in_a_row
-                    .remove(&campaign.id);
+                let mut state = self.carrier_state();
+                state.agent_failures_in_a_row.remove(&campaign.id);
+                state.cautions.remove(&campaign.id);
+            }
+            Effect::Withdraw { sid } => {
+                self.tasks.spawn(self.clone().withdraw_call(sid));
+            }
+            Effect::WatchFailures => self.watch(campaign, self.watch_failures(campaign)).await,
+            Effect::WatchQuality => self.watch(campaign, self.watch_quality(campaign)).await,
+            Effect::WatchDestinations => {
+                self.watch(campaign, self.watch_destinations(campaign))
+                    .await;
+            }
+            Effect::WatchRefusals => {
+                self.tasks
+                    .spawn(self.clone().watch_refusals(campaign.clone()));
+            }
+            Effect::RestNumber { number, fault } => {
+                self.rest_number(campaign, &number, fault).await;
             }
             Effect::RestCarrier { wait } => self.rest_carrier(wait),
             Effect::NoteUnclassified { fault } => {
                 if self.note_unclassified(campaign.id) >= self.settings.max_unclassified {
                     self.stand_still(campaign, PauseReason::Carrier(fault))
                         .await;
+                }
+            }
+            Effect::NoteUnanswered => {
+                let n = self.note_unanswered(campaign.id);
+                if n >= self.settings.max_unanswered {
+                    let detail = format!("{n} requests in a row got no answer from the carrier");
+                    self.brake(campaign, Brake::CarrierFailures, detail).await;
                 }
             }
             Effect::NoteAccepted => self.note_accepted(campaign.id),
@@ -164,7 +188,7 @@ impl Core {
         ];
         let paces = [
             Lane::of_rate(self.settings.tenant_limits.calls_per_second),
-            Lane::of_rate(campaign.pacing.calls_per_second),
+            Lane::of_rate(campaign.rate_at(self.now())),
             Lane::of_delay(campaign.pacing.call_delay),
         ];
         let mut state = self.carrier_state();
@@ -191,19 +215,58 @@ impl Core {
             .store
             .find_enrollment(tenant, attempt.enrollment)
             .await?;
-        let is_wanted = enrollment
-            .as_ref()
-            .and_then(Enrollment::open_attempt)
-            .is_some_and(|open| {
-                open.id == attempt
-                    && open.state == AttemptState::Reserved
-                    && open.facts.ended_by.is_none()
-            });
+        let (Some(campaign), Some(enrollment)) = (campaign, enrollment) else {
+            return Ok(None);
+        };
+        let is_wanted = enrollment.open_attempt().is_some_and(|open| {
+            open.id == attempt
+                && open.state == AttemptState::Reserved
+                && open.facts.ended_by.is_none()
+        });
         let now = self.now();
         let in_time = now <= order.dial_at + self.settings.send_window;
         let is_ours = self.has_lease(tenant, now) && !self.closing.is_cancelled();
-        let may = is_wanted && in_time && is_ours;
-        Ok(campaign.filter(|campaign| may && campaign.status == CampaignStatus::Active))
+        // A neighbour may have been refused since this was planned (F-22).
+        let is_served = self.range_rests_until(&enrollment, now).is_none();
+        let may = is_wanted
+            && in_time
+            && is_ours
+            && is_served
+            && campaign.status == CampaignStatus::Active;
+        let may = may
+            && self
+                .rules_still_allow(&campaign, &enrollment, attempt)
+                .await?;
+        Ok(may.then_some(campaign))
+    }
+
+    /// Whether the rules allow the call by what is known now: somebody may have opted out since it was
+    /// planned (F-71).
+    async fn rules_still_allow(
+        &self,
+        campaign: &Campaign,
+        enrollment: &Enrollment,
+        attempt: AttemptId,
+    ) -> EngineResult<bool> {
+        let now = self.now();
+        let wide = self.tenant_wide(campaign.tenant).await?;
+        let rules = self.rules_in_force(campaign, &wide.holidays, now).await?;
+        let standing = self
+            .standing(
+                campaign,
+                rules.rules.clone(),
+                &wide,
+                enrollment,
+                now,
+                Some(attempt),
+            )
+            .await?;
+        let facts = standing.facts(campaign, enrollment, campaign.longest_ring());
+        let judgement = rules::judge_dial(&facts, now);
+        if let Some(rule) = judgement.decided_by() {
+            info!(attempt_id = %attempt, rule = rule.name(), "call withheld by a rule");
+        }
+        Ok(judgement.verdict() == Verdict::Allowed)
     }
 
     async fn wait_until(&self, at: Timestamp) {
@@ -230,13 +293,29 @@ impl Core {
         error!(call_sid = %sid, "call could not be ended; asking the carrier again later");
     }
 
+    /// Takes a call back that is still queued. One that was answered meanwhile goes on.
+    async fn withdraw_call(self: Arc<Self>, sid: CallSid) {
+        if let Err(error) = self.carrier.cancel(&sid).await {
+            warn!(%error, call_sid = %sid, "call not withdrawn; asking about it again later");
+        }
+    }
+
+    /// A look at the records that may stand the campaign still. What it misses because the store is
+    /// away, the next call that goes wrong brings up again.
+    async fn watch(&self, campaign: &Campaign, look: impl Future<Output = EngineResult<()>>) {
+        if let Err(error) = look.await {
+            warn!(%error, campaign_id = %campaign.id, "calls that went wrong were not counted");
+        }
+    }
+
     /// Pauses a campaign because every call would fail alike. What was counted begins anew.
-    async fn stand_still(&self, campaign: &Campaign, reason: PauseReason) {
+    pub(super) async fn stand_still(&self, campaign: &Campaign, reason: PauseReason) {
         warn!(campaign_id = %campaign.id, by = reason.name(), "campaign paused");
         self.note_accepted(campaign.id);
         self.carrier_state()
             .agent_failures_in_a_row
             .remove(&campaign.id);
+        self.carrier_state().cautions.remove(&campaign.id);
         let pause = |current: &Campaign| Ok(current.paused_for(reason.clone(), self.now()));
         match self
             .change_campaign(campaign.tenant, campaign.id, pause)
@@ -272,11 +351,20 @@ impl Core {
         *n
     }
 
-    fn note_accepted(&self, campaign: CampaignId) {
-        self.carrier_state().unclassified_in_a_row.remove(&campaign);
+    fn note_unanswered(&self, campaign: CampaignId) -> u32 {
+        let mut state = self.carrier_state();
+        let n = state.unanswered_in_a_row.entry(campaign).or_default();
+        *n += 1;
+        *n
     }
 
-    fn carrier_state(&self) -> std::sync::MutexGuard<'_, super::CarrierState> {
+    fn note_accepted(&self, campaign: CampaignId) {
+        let mut state = self.carrier_state();
+        state.unclassified_in_a_row.remove(&campaign);
+        state.unanswered_in_a_row.remove(&campaign);
+    }
+
+    pub(super) fn carrier_state(&self) -> std::sync::MutexGuard<'_, super::CarrierState> {
         self.carrier_state
             .lock()
             .expect("no code panics while it holds the carrier's state")

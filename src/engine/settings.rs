@@ -41,6 +41,9 @@ pub struct EngineSettings {
     pub idle_wait: Duration,
     /// How many refusals for an unknown reason in a row stand a campaign still (F-21).
     pub max_unclassified: u32,
+    /// How many requests in a row may get no usable answer before the campaign stands still: each
+    /// holds a place until the carrier was asked twice whether it has made the call.
+    pub max_unanswered: u32,
     /// How many answered calls in a row may get no agent before the campaign stands still (F-35).
     pub max_agent_failures: u32,
 }
@@ -81,7 +84,7 @@ impl Default for EngineSettings {
             timing: Timing::default(),
             tenant_limits: TenantLimits::default(),
             caller_ids: Vec::new(),
-            lease: Duration::from_millis(4500),
+            lease: Duration::from_millis(3000),
             claim: Duration::from_secs(30),
             horizon: Duration::from_millis(250),
             send_window: Duration::from_secs(3),
@@ -91,6 +94,7 @@ impl Default for EngineSettings {
             sweep: Duration::from_secs(1),
             idle_wait: Duration::from_millis(500),
             max_unclassified: 5,
+            max_unanswered: 20,
             max_agent_failures: 5,
         }
     }

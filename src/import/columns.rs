@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ListError;
 use crate::domain::{contact::Fields, text::field_name};
 
-/// The uploader's word on which columns hold the number and the name, by header.
+/// The uploader's word on which columns hold the number, the name and what the rules need, by header.
 ///
 /// What is `None` is found by the usual spellings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +15,16 @@ pub struct Mapping {
     pub phone: Option<String>,
     /// The header of the column with the names.
     pub name: Option<String>,
+    /// The header of the column with the e-mail addresses.
+    pub email: Option<String>,
+    /// The header of the column with the time zones.
+    pub time_zone: Option<String>,
+    /// The header of the column that says whether people agreed to be called.
+    pub consent: Option<String>,
+    /// The header of the column that says where they did.
+    pub consent_source: Option<String>,
+    /// The header of the column that says when.
+    pub consent_date: Option<String>,
 }
 
 /// More than any list of people has; a header with more is something else.
@@ -81,6 +91,53 @@ const OTHER_NAME_HEADERS: &[&str] = &[
     "customer",
 ];
 
+const EMAIL_HEADERS: &[&str] = &[
+    "email",
+    "emailaddress",
+    "mail",
+    "mailaddress",
+    "primaryemail",
+    "workemail",
+    "contactemail",
+    "customeremail",
+];
+/// `zone` alone is not among them: it is as often a part of a town or of a sales plan.
+const ZONE_HEADERS: &[&str] = &[
+    "timezone",
+    "timezoneid",
+    "timezonename",
+    "ianatimezone",
+    "localtimezone",
+    "tz",
+    "zeitzone",
+];
+const CONSENT_HEADERS: &[&str] = &[
+    "consent",
+    "consentkind",
+    "consenttype",
+    "consentstatus",
+    "callconsent",
+    "phoneconsent",
+    "voiceconsent",
+    "tcpaconsent",
+    "hasconsent",
+    "optin",
+    "optinstatus",
+    "optedin",
+];
+const CONSENT_SOURCE_HEADERS: &[&str] = &["consentsource", "consentorigin", "optinsource"];
+const CONSENT_DATE_HEADERS: &[&str] = &[
+    "consentdate",
+    "consentat",
+    "consenttime",
+    "consenttimestamp",
+    "consentgivenat",
+    "optindate",
+    "optinat",
+    "optintime",
+    "optintimestamp",
+];
+
 /// The meaning of each column of one list.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -89,6 +146,26 @@ pub(super) struct Columns {
     field_names: Vec<String>,
     phone: usize,
     name: NameColumns,
+    email: Option<usize>,
+    zone: Option<usize>,
+    consent: Option<usize>,
+    consent_source: Option<usize>,
+    consent_date: Option<usize>,
+}
+
+/// A cell with something in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell<'a> {
+    pub(super) header: &'a str,
+    pub(super) text: &'a str,
+}
+
+/// The cells about consent of a row that says whether there is one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConsentCells<'a> {
+    pub(super) kind: Cell<'a>,
+    pub(super) source: Option<Cell<'a>>,
+    pub(super) date: Option<Cell<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,12 +195,20 @@ impl Columns {
             Some(header) => NameColumns::One(find_header(&headers, header)?),
             None => find_name(&headers),
         };
-        let field_names = name_fields(&headers, phone, name);
+        let find = |asked: &Option<String>, spellings| match asked {
+            Some(header) => find_header(&headers, header).map(Some),
+            None => Ok(find_spelling(&headers, spellings)),
+        };
         Ok(Self {
-            headers,
-            field_names,
             phone,
             name,
+            email: find(&mapping.email, EMAIL_HEADERS)?,
+            zone: find(&mapping.time_zone, ZONE_HEADERS)?,
+            consent: find(&mapping.consent, CONSENT_HEADERS)?,
+            consent_source: find(&mapping.consent_source, CONSENT_SOURCE_HEADERS)?,
+            consent_date: find(&mapping.consent_date, CONSENT_DATE_HEADERS)?,
+            field_names: name_fields(&headers, phone, name),
+            headers,
         })
     }
 
@@ -159,6 +244,39 @@ impl Columns {
             }
         };
         (!name.is_empty()).then_some(name)
+    }
+
+    /// The e-mail address in a row, lower case; none where the cell holds something else.
+    pub(super) fn email(&self, cells: &[String]) -> Option<String> {
+        let address = self.optional(cells, self.email)?.text.to_lowercase();
+        let (name, host) = address.split_once('@')?;
+        let is_address = !name.is_empty()
+            && host.contains('.')
+            && !host.contains('@')
+            && !address.contains(char::is_whitespace);
+        is_address.then_some(address)
+    }
+
+    /// The time zone in a row, as the list wrote it.
+    pub(super) fn zone<'a>(&'a self, cells: &'a [String]) -> Option<Cell<'a>> {
+        self.optional(cells, self.zone)
+    }
+
+    /// What a row says about consent, as the list wrote it.
+    pub(super) fn consent<'a>(&'a self, cells: &'a [String]) -> Option<ConsentCells<'a>> {
+        Some(ConsentCells {
+            kind: self.optional(cells, self.consent)?,
+            source: self.optional(cells, self.consent_source),
+            date: self.optional(cells, self.consent_date),
+        })
+    }
+
+    /// The cell of a column that the list may lack, unless it is empty.
+    fn optional<'a>(&'a self, cells: &'a [String], column: Option<usize>) -> Option<Cell<'a>> {
+        let column = column?;
+        let text = cell(cells, column).trim();
+        let header = &self.headers[column];
+        (!text.is_empty()).then_some(Cell { header, text })
     }
 
     /// The cells of a row that have something in them, by field name.
@@ -271,6 +389,7 @@ mod tests {
         let mapping = Mapping {
             phone: phone.map(str::to_owned),
             name: name.map(str::to_owned),
+            ..Mapping::default()
         };
         Columns::plan(headers, &mapping)
     }

@@ -4,13 +4,17 @@ use std::{collections::BTreeSet, io::Read};
 
 use super::{
     ListError, code,
-    columns::{Columns, Mapping},
+    columns::{Cell, Columns, ConsentCells, Mapping},
+    consent,
     records::RecordReader,
     seen::SeenNumbers,
 };
 use crate::domain::{
+    Timestamp,
     audience::{Member, RejectedRow},
+    consent::Consent,
     phone::{PhoneError, PhoneNumber, Region},
+    zone::{Zone, ZoneError},
 };
 
 /// How a list is to be read.
@@ -20,16 +24,19 @@ pub struct ListSettings {
     pub region: Region,
     /// Which columns hold number and name, where the uploader said so.
     pub mapping: Mapping,
+    /// When consents were given of which the list says no date.
+    pub stated_at: Timestamp,
     /// The longest record, in bytes, before the file counts as broken; 1 MiB by default.
     pub max_record_bytes: usize,
 }
 
 impl ListSettings {
-    /// Columns by their usual spellings, and the usual limit.
-    pub fn new(region: Region) -> Self {
+    /// Columns by their usual spellings, and the usual limit; `now` is when the list came.
+    pub fn new(region: Region, now: Timestamp) -> Self {
         Self {
             region,
             mapping: Mapping::default(),
+            stated_at: now,
             max_record_bytes: 1 << 20,
         }
     }
@@ -60,6 +67,7 @@ pub struct ListReader<R> {
     records: RecordReader<R>,
     columns: Columns,
     region: Region,
+    stated_at: Timestamp,
     seen: SeenNumbers,
     failed: bool,
 }
@@ -73,6 +81,7 @@ impl<R: Read> ListReader<R> {
             records,
             columns: Columns::plan(headers, &settings.mapping)?,
             region: settings.region,
+            stated_at: settings.stated_at,
             seen: SeenNumbers::default(),
             failed: false,
         })
@@ -126,6 +135,10 @@ impl<R: Read> ListReader<R> {
         let header = self.columns.phone_header();
         let phone = PhoneNumber::normalize(self.columns.phone(cells), self.region)
             .map_err(|error| Fault::of_phone(error, header))?;
+        let zone = self.columns.zone(cells).map(read_zone).transpose()?;
+        let consent = self.columns.consent(cells);
+        let consent = consent.map(|said| read_consent(said, self.stated_at));
+        let consent = consent.transpose()?;
         self.seen
             .insert(&phone, line)
             .map_err(|earlier| Fault::duplicate(earlier, header))?;
@@ -133,8 +146,34 @@ impl<R: Read> ListReader<R> {
             phone,
             name: self.columns.name(cells),
             fields: self.columns.fields(cells),
+            email: self.columns.email(cells),
+            zone,
+            consent,
         })
     }
+}
+
+fn read_zone(cell: Cell<'_>) -> Result<Zone, Fault> {
+    let unknown = |error: ZoneError| Fault::of_cell(code::ZONE_UNKNOWN, error.to_string(), cell);
+    cell.text.parse().map_err(unknown)
+}
+
+fn read_consent(said: ConsentCells<'_>, stated_at: Timestamp) -> Result<Consent, Fault> {
+    let kind = consent::kind(said.kind.text).ok_or_else(|| {
+        let reason = "this is no consent; write it as written, express, implied or withdrawn";
+        Fault::of_cell(code::CONSENT_UNKNOWN, reason.to_owned(), said.kind)
+    })?;
+    let at = said.date.map(|cell| {
+        let reason = "this is no date; write it as 2026-03-31";
+        let unknown = || Fault::of_cell(code::CONSENT_DATE_UNKNOWN, reason.to_owned(), cell);
+        consent::instant(cell.text).ok_or_else(unknown)
+    });
+    let source = said.source.map_or("uploaded list", |cell| cell.text);
+    Ok(Consent {
+        kind,
+        source: source.to_owned(),
+        at: at.transpose()?.unwrap_or(stated_at),
+    })
 }
 
 impl<R: Read> Iterator for ListReader<R> {
@@ -199,6 +238,14 @@ impl Fault {
         }
     }
 
+    fn of_cell(code: &'static str, reason: String, cell: Cell<'_>) -> Self {
+        Self {
+            code,
+            reason,
+            column: Some(cell.header.to_owned()),
+        }
+    }
+
     fn duplicate(earlier: u64, header: &str) -> Self {
         Self {
             code: RejectedRow::DUPLICATE_IN_FILE,
@@ -225,9 +272,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::consent::ConsentKind;
+
+    const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
 
     fn read(bytes: &[u8]) -> Result<Vec<Row>, ListError> {
-        ListReader::open(bytes, &ListSettings::new(Region::US))?.collect()
+        ListReader::open(bytes, &ListSettings::new(Region::US, NOW))?.collect()
     }
 
     fn members(rows: &[Row]) -> Vec<&Member> {
@@ -292,6 +342,65 @@ mod tests {
         assert_eq!(rows.len(), 9);
     }
 
+    // proves F-70
+    #[test]
+    fn what_the_rules_need_is_read_from_its_columns_and_stays_a_field() {
+        let rows = read(
+            b"Phone,E-Mail,Time Zone,Consent,Consent Source,Consent Date,Zone\n\
+              2025550101,Ann@Example.com,Eastern,yes,web form,2026-01-02,North\n\
+              2025550102,not known,,no,,,\n\
+              2025550103,,,,web form,2026-01-02,\n",
+        )
+        .unwrap();
+        let members = members(&rows);
+        let [ann, ben, cat] = members[..] else {
+            panic!("three accepted rows, not {rows:?}");
+        };
+        assert_eq!(ann.email.as_deref(), Some("ann@example.com"));
+        assert_eq!(ann.zone, "America/New_York".parse().ok());
+        let given = Consent {
+            kind: ConsentKind::Express,
+            source: "web form".to_owned(),
+            at: "2026-01-02T00:00:00Z".parse().unwrap(),
+        };
+        assert_eq!(ann.consent.as_ref(), Some(&given));
+        assert_eq!(ann.fields["time_zone"], "Eastern");
+        assert_eq!(ann.fields["zone"], "North");
+        assert_eq!(ann.fields["e_mail"], "Ann@Example.com");
+        assert_eq!((&ben.email, &ben.zone), (&None, &None));
+        let withdrawn = Consent {
+            kind: ConsentKind::Withdrawn,
+            source: "uploaded list".to_owned(),
+            at: NOW,
+        };
+        assert_eq!(ben.consent.as_ref(), Some(&withdrawn));
+        // Where and when alone are no consent.
+        assert_eq!(cat.consent, None);
+    }
+
+    #[test]
+    fn a_cell_that_the_rules_cannot_read_costs_the_row_and_no_number() {
+        let rows = read(
+            b"Phone,Timezone,Consent,Consent date\n2025550101,Middle Earth,,\n\
+              2025550101,,perhaps,\n2025550101,,yes,01/02/2026\n2025550101,UTC,yes,\n",
+        )
+        .unwrap();
+        assert_eq!(
+            codes(&rows),
+            [
+                (2, "zoneUnknown"),
+                (3, "consentUnknown"),
+                (4, "consentDateUnknown")
+            ]
+        );
+        let Some(Row::Rejected(row)) = rows.first() else {
+            panic!("the first row names no zone");
+        };
+        assert_eq!(row.column.as_deref(), Some("Timezone"));
+        assert!(row.reason.contains("America/New_York"), "{}", row.reason);
+        assert_eq!(members(&rows).len(), 1);
+    }
+
     #[test]
     fn a_duplicate_names_the_line_before_it() {
         let rows = read(b"Phone\n2025550101\n2025550102\n(202) 555 0101\n").unwrap();
@@ -328,7 +437,7 @@ mod tests {
     #[test]
     fn reading_ends_at_the_first_error() {
         let text = b"Phone\n2025550101\n\"2025550102\n";
-        let mut rows = ListReader::open(&text[..], &ListSettings::new(Region::US)).unwrap();
+        let mut rows = ListReader::open(&text[..], &ListSettings::new(Region::US, NOW)).unwrap();
         assert!(rows.next().unwrap().is_ok());
         assert!(matches!(
             rows.next(),

@@ -8,6 +8,7 @@
 //! the store's answer; where the bytes come from and what happens to the rows is the caller's.
 
 mod columns;
+mod consent;
 mod encoding;
 mod list;
 mod records;
@@ -29,6 +30,12 @@ pub mod code {
     pub const PHONE_SCIENTIFIC_NOTATION: &str = "phoneScientificNotation";
     /// The phone cell holds something else than a number.
     pub const PHONE_NOT_A_NUMBER: &str = "phoneNotANumber";
+    /// The cell of the time zone names none.
+    pub const ZONE_UNKNOWN: &str = "zoneUnknown";
+    /// The cell of the consent says neither yes nor no.
+    pub const CONSENT_UNKNOWN: &str = "consentUnknown";
+    /// The cell of the consent's date is no date.
+    pub const CONSENT_DATE_UNKNOWN: &str = "consentDateUnknown";
     /// The row has more cells than the header.
     pub const TOO_MANY_CELLS: &str = "tooManyCells";
     /// The row holds bytes that are not UTF-8.

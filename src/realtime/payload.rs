@@ -345,6 +345,10 @@ fn in_words(moment: &Moment) -> (String, String) {
         Moment::AgentFailed { detail } => ("agentFailed", detail.clone()),
         Moment::Interrupted => ("interrupted", "the callee spoke over the agent".to_owned()),
         Moment::KeyPressed { digit } => ("keyPressed", format!("the callee pressed {digit}")),
+        Moment::OptedOut { by } => (
+            "optedOut",
+            format!("the callee wants no more calls, told by {}", by.name()),
+        ),
         Moment::MediaEnded { by: Some(party) } => (
             "mediaEnded",
             format!("the talk was ended by the {}", party.name()),

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{chance::Chance, pace::Pace};
+use super::{chance::Chance, pace::Pace, tone::Saying};
 
 /// How a number behaves when it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub enum Behaviour {
     Converses,
     /// Picks up, talks a little and hangs up while the agent is speaking.
     HangsUp,
+    /// Picks up, says something, presses 9, and lets the agent end the call.
+    PressesNine,
+    /// Picks up, says that they want no more calls, and lets the agent end the call.
+    AsksNotToBeCalled,
     /// An answering machine: a long greeting, then silence.
     Machine,
     Busy,
@@ -39,9 +43,12 @@ pub struct Mix {
     pub no_answer: f64,
     pub invalid: f64,
     pub refused: f64,
+    pub presses_nine: f64,
+    pub asks_not_to_be_called: f64,
 }
 
 impl Default for Mix {
+    /// An ordinary list. Nobody on it opts out: who does is called no more, whatever else is tried.
     fn default() -> Self {
         Self {
             converses: 0.45,
@@ -51,6 +58,8 @@ impl Default for Mix {
             no_answer: 0.15,
             invalid: 0.03,
             refused: 0.02,
+            presses_nine: 0.0,
+            asks_not_to_be_called: 0.0,
         }
     }
 }
@@ -67,6 +76,8 @@ impl Mix {
             no_answer: weight(Behaviour::NoAnswer),
             invalid: weight(Behaviour::Invalid),
             refused: weight(Behaviour::Refused),
+            presses_nine: weight(Behaviour::PressesNine),
+            asks_not_to_be_called: weight(Behaviour::AsksNotToBeCalled),
         }
     }
 
@@ -79,6 +90,8 @@ impl Mix {
             (Behaviour::NoAnswer, self.no_answer),
             (Behaviour::Invalid, self.invalid),
             (Behaviour::Refused, self.refused),
+            (Behaviour::PressesNine, self.presses_nine),
+            (Behaviour::AsksNotToBeCalled, self.asks_not_to_be_called),
         ];
         let total = self.converses + shares.iter().map(|(_, weight)| weight).sum::<f64>();
         let mut left = fraction * total;
@@ -126,7 +139,12 @@ impl Population {
         let lasting = self.mix.at(chance.about(&["mix", number]).fraction());
         match lasting {
             Behaviour::Machine | Behaviour::Invalid | Behaviour::Refused => lasting,
-            Behaviour::Converses | Behaviour::HangsUp | Behaviour::Busy | Behaviour::NoAnswer => {
+            Behaviour::Converses
+            | Behaviour::HangsUp
+            | Behaviour::PressesNine
+            | Behaviour::AsksNotToBeCalled
+            | Behaviour::Busy
+            | Behaviour::NoAnswer => {
                 let changing = Mix {
                     machine: 0.0,
                     invalid: 0.0,
@@ -178,10 +196,12 @@ pub enum Reaction {
     RefusedByCarrier,
 }
 
-/// What is said on the line, and whether the speaker then hangs up.
+/// What is said on the line, which key is then pressed, and whether the speaker then hangs up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Voice {
     pub utterances: Vec<Utterance>,
+    /// Pressed as soon as all is said.
+    pub key: Option<char>,
     /// When all is said: stays on the line, or hangs up then.
     pub hangs_up: Option<Starts>,
 }
@@ -190,6 +210,7 @@ pub struct Voice {
 pub struct Utterance {
     pub starts: Starts,
     pub length: Duration,
+    pub says: Saying,
 }
 
 /// When somebody starts to speak.
@@ -244,11 +265,13 @@ impl Voice {
             .map(|utterance| Utterance {
                 starts: utterance.starts.at_pace(pace),
                 length: pace.shorten_to(utterance.length, MIN_UTTERANCE),
+                says: utterance.says,
             })
             .collect();
         let hangs_up = self.hangs_up.map(|moment| moment.at_pace(pace));
         Self {
             utterances,
+            key: self.key,
             hangs_up,
         }
     }
@@ -286,6 +309,8 @@ impl Author<'_> {
         let reaction = match behaviour {
             Behaviour::Converses => self.person(2, 3, false, 240),
             Behaviour::HangsUp => self.person(0, 2, true, 60),
+            Behaviour::PressesNine => self.opts_out(Saying::SmallTalk, Some('9')),
+            Behaviour::AsksNotToBeCalled => self.opts_out(Saying::DoNotCall, None),
             Behaviour::Machine => self.machine(),
             Behaviour::Busy => Reaction::Busy {
                 after: self.seconds("busy", 1.0, 5.0),
@@ -308,12 +333,31 @@ impl Author<'_> {
             after: self.seconds("pick up", 4.0, 18.0),
             voice: Voice {
                 utterances: (0..n_utterances).map(|n| self.utterance(n)).collect(),
+                key: None,
                 hangs_up: hangs_up.then(|| Starts::Interrupting {
                     after: self.seconds("has enough", 1.0, 3.0),
                 }),
             },
             is_machine: false,
             patience: Duration::from_secs(patience_s),
+        }
+    }
+
+    /// Somebody who has one thing to say, perhaps by a key: the agent may end the call after that.
+    fn opts_out(&self, says: Saying, key: Option<char>) -> Reaction {
+        let utterance = Utterance {
+            says,
+            ..self.utterance(0)
+        };
+        Reaction::PicksUp {
+            after: self.seconds("pick up", 4.0, 18.0),
+            voice: Voice {
+                utterances: vec![utterance],
+                key,
+                hangs_up: None,
+            },
+            is_machine: false,
+            patience: Duration::from_secs(240),
         }
     }
 
@@ -332,6 +376,7 @@ impl Author<'_> {
         Utterance {
             starts,
             length: self.seconds(&format!("length {n}"), 1.2, 4.0),
+            says: Saying::SmallTalk,
         }
     }
 
@@ -342,7 +387,9 @@ impl Author<'_> {
                 utterances: vec![Utterance {
                     starts: Starts::AtOnce,
                     length: self.seconds("greeting", 6.0, 12.0),
+                    says: Saying::SmallTalk,
                 }],
+                key: None,
                 hangs_up: None,
             },
             is_machine: true,
@@ -387,11 +434,15 @@ mod tests {
         };
         assert!((400..560).contains(&count(Behaviour::Machine)));
         assert!((40..130).contains(&count(Behaviour::Refused)));
-        let world = Population {
-            mix: Mix::only(Behaviour::Busy),
-            ..population
-        };
-        assert_eq!(script(&world, "+15550100", 0).behaviour, Behaviour::Busy);
+        assert_eq!(count(Behaviour::PressesNine), 0);
+        assert_eq!(count(Behaviour::AsksNotToBeCalled), 0);
+        for behaviour in [Behaviour::Busy, Behaviour::PressesNine] {
+            let world = Population {
+                mix: Mix::only(behaviour),
+                ..Population::default()
+            };
+            assert_eq!(script(&world, "+15550100", 0).behaviour, behaviour);
+        }
     }
 
     #[test]

@@ -148,6 +148,7 @@ impl Default for AgentSettings {
                 "interruption",
                 "agent_response",
                 "user_transcript",
+                "client_tool_call",
                 "agent_tool_response",
                 "tentative_user_transcript",
                 "conversation_initiation_metadata",

@@ -3,6 +3,8 @@
 //! Shares are probabilities from 0 to 1. Which request is hit is a hash of the seed, the number
 //! and how often that number was tried, so a run repeats.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The faults in force; everything is off by default. Also the body of `/sim/faults`.
@@ -21,6 +23,9 @@ pub struct Faults {
     pub reordered_callback: f64,
     /// Share of call creations refused with 429; nothing is created.
     pub create_throttled: f64,
+    /// Numbers by how they begin, each with the error number with which a call to them is refused;
+    /// nothing is created.
+    pub create_refused: BTreeMap<String, u32>,
     /// Share of call creations answered with 500; nothing is created.
     pub create_fails: f64,
     /// Share of call creations answered with 502 although the call was placed.
@@ -50,6 +55,7 @@ impl Default for Faults {
             duplicate_callback: 0.0,
             reordered_callback: 0.0,
             create_throttled: 0.0,
+            create_refused: BTreeMap::new(),
             create_fails: 0.0,
             create_fails_after_placing: 0.0,
             create_hangs: 0.0,
@@ -77,6 +83,14 @@ impl Faults {
         }
         let faults: Self = serde_json::from_value(fields).map_err(|error| error.to_string())?;
         faults.checked()
+    }
+
+    /// The error number with which calls to `number` are refused, if they are.
+    pub fn refusal_of(&self, number: &str) -> Option<u32> {
+        let mut refused = self.create_refused.iter();
+        refused
+            .find(|(beginning, _)| number.starts_with(*beginning))
+            .map(|(_, code)| *code)
     }
 
     fn checked(self) -> Result<Self, String> {
@@ -127,6 +141,15 @@ mod tests {
                 ..faults
             }
         );
+    }
+
+    #[test]
+    fn numbers_are_refused_by_how_they_begin() {
+        let faults = Faults::default()
+            .changed(json!({"create_refused": {"+44": 21215}}))
+            .unwrap();
+        assert_eq!(faults.refusal_of("+442079460000"), Some(21215));
+        assert_eq!(faults.refusal_of("+12025550100"), None);
     }
 
     #[test]

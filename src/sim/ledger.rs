@@ -112,9 +112,18 @@ pub struct ConversationFacts {
     pub user_lines: u32,
     pub agent_lines: u32,
     pub interruptions: u32,
+    /// Tools of the client that the agent called and got an answer of.
+    pub tools: Vec<ToolFacts>,
     /// Pings the client answered, and how long the slowest answer took.
     pub pongs: u32,
     pub slowest_pong_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolFacts {
+    pub name: &'static str,
+    pub result: String,
+    pub is_error: bool,
 }
 
 /// What became of one status callback.

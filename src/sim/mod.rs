@@ -18,6 +18,7 @@ mod pace;
 mod simulation;
 mod tone;
 mod twilio;
+pub mod world;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -2,13 +2,18 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::callee::{MIN_PAUSE, MIN_WAIT, Starts, Utterance, Voice};
+use super::{
+    callee::{MIN_PAUSE, MIN_WAIT, Starts, Utterance, Voice},
+    tone::Saying,
+};
 
 /// What comes over the line in one 20 ms step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sound {
     Silence,
-    Speech,
+    Speech(Saying),
+    /// A key is pressed; the voice is silent meanwhile.
+    Key(char),
     /// The person has hung up.
     Gone,
 }
@@ -17,7 +22,9 @@ pub enum Sound {
 #[derive(Debug)]
 pub struct Mouth {
     waiting: VecDeque<Utterance>,
-    speaks_until: Option<Duration>,
+    /// What is being said, and until when.
+    speaks: Option<(Saying, Duration)>,
+    key: Option<char>,
     hangs_up: Option<Starts>,
     /// When the other side last changed between speaking and being quiet.
     other: Other,
@@ -37,7 +44,8 @@ impl Mouth {
     pub fn new(voice: &Voice, now: Duration) -> Self {
         Self {
             waiting: voice.utterances.iter().copied().collect(),
-            speaks_until: None,
+            speaks: None,
+            key: voice.key,
             hangs_up: voice.hangs_up,
             other: Other::NotHeardYet,
             quiet_since: now,
@@ -47,13 +55,16 @@ impl Mouth {
     /// The sound of the step that begins at `now`, while the other side is audible or not.
     pub fn step(&mut self, now: Duration, other_is_audible: bool) -> Sound {
         self.listen(now, other_is_audible);
-        if let Some(until) = self.speaks_until {
+        if let Some((saying, until)) = self.speaks {
             if now < until {
-                return Sound::Speech;
+                return Sound::Speech(saying);
             }
             self.fall_silent(now, other_is_audible);
         }
         let Some(next) = self.waiting.front().copied() else {
+            if let Some(key) = self.key.take() {
+                return Sound::Key(key);
+            }
             return match self.hangs_up {
                 Some(moment) if self.is_time_for(moment, now) => Sound::Gone,
                 Some(_) | None => Sound::Silence,
@@ -63,8 +74,8 @@ impl Mouth {
             return Sound::Silence;
         }
         self.waiting.pop_front();
-        self.speaks_until = Some(now + next.length);
-        Sound::Speech
+        self.speaks = Some((next.says, now + next.length));
+        Sound::Speech(next.says)
     }
 
     fn listen(&mut self, now: Duration, other_is_audible: bool) {
@@ -77,7 +88,7 @@ impl Mouth {
 
     /// After speaking we want a reply: what was said before or meanwhile does not count as one.
     fn fall_silent(&mut self, now: Duration, other_is_audible: bool) {
-        self.speaks_until = None;
+        self.speaks = None;
         self.quiet_since = now;
         self.other = if other_is_audible {
             Other::SpeakingSince(now)
@@ -106,6 +117,8 @@ impl Mouth {
 mod tests {
     use super::*;
 
+    const SPEECH: Sound = Sound::Speech(Saying::SmallTalk);
+
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
@@ -125,9 +138,11 @@ mod tests {
                 or_after: ms(2_000),
             },
             length: ms(60),
+            says: Saying::SmallTalk,
         };
         let voice = Voice {
             utterances: vec![utterance; 2],
+            key: None,
             hangs_up: None,
         };
         let mut mouth = Mouth::new(&voice, ms(0));
@@ -137,29 +152,45 @@ mod tests {
                 .all(|s| *s == Sound::Silence)
         );
         let after_greeting = sounds(&mut mouth, 200, 400, false);
-        let n_speech = after_greeting
-            .iter()
-            .filter(|s| **s == Sound::Speech)
-            .count();
+        let n_speech = after_greeting.iter().filter(|s| **s == SPEECH).count();
         assert_eq!(n_speech, 3, "{after_greeting:?}");
         assert_eq!(after_greeting[1], Sound::Silence);
-        assert_eq!(after_greeting[2], Sound::Speech);
+        assert_eq!(after_greeting[2], SPEECH);
         assert!(
             sounds(&mut mouth, 400, 2_200, false)
                 .iter()
                 .all(|s| *s == Sound::Silence)
         );
-        assert!(sounds(&mut mouth, 2_200, 2_400, false).contains(&Sound::Speech));
+        assert!(sounds(&mut mouth, 2_200, 2_400, false).contains(&SPEECH));
     }
 
     #[test]
     fn a_person_who_hangs_up_does_so_while_the_agent_speaks() {
         let voice = Voice {
             utterances: vec![],
+            key: None,
             hangs_up: Some(Starts::Interrupting { after: ms(100) }),
         };
         let mut mouth = Mouth::new(&voice, ms(0));
         assert!(!sounds(&mut mouth, 0, 300, false).contains(&Sound::Gone));
         assert!(sounds(&mut mouth, 300, 600, true).contains(&Sound::Gone));
+    }
+
+    #[test]
+    fn a_key_is_pressed_once_as_soon_as_all_is_said() {
+        let voice = Voice {
+            utterances: vec![Utterance {
+                starts: Starts::AtOnce,
+                length: ms(60),
+                says: Saying::DoNotCall,
+            }],
+            key: Some('9'),
+            hangs_up: None,
+        };
+        let mut mouth = Mouth::new(&voice, ms(0));
+        let heard = sounds(&mut mouth, 0, 120, false);
+        let mut expected = vec![Sound::Speech(Saying::DoNotCall); 3];
+        expected.extend([Sound::Key('9'), Sound::Silence, Sound::Silence]);
+        assert_eq!(heard, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Where everything is kept: one trait, two complete implementations, one suite of cases for both.
+//! Where everything is kept: one trait, three complete implementations, one suite of cases for all.
 //!
 //! The methods are the verbs that the engine and the API need. This module knows how records are
 //! kept and found again; it does not know what follows from them. Every method takes the tenant, so
@@ -7,10 +7,11 @@
 mod paging;
 mod records;
 
+pub mod memory;
 pub mod mongo;
 pub mod sqlite;
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -21,13 +22,19 @@ use crate::domain::{
     attempt::Attempt,
     audience::{Import, NewEnrollment, RejectedRow},
     campaign::Campaign,
+    contact::Contact,
     enrollment::{CallRecord, Enrollment, Progress},
     event::{Event, StoredEvent},
+    holiday::Holidays,
     ids::{
-        AttemptId, CallSid, CampaignId, EnrollmentId, ImportId, NodeId, SessionId, TenantId, UserId,
+        AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
+        SessionId, SuppressionId, TenantId, UserId,
     },
     pacing::Usage,
+    phone::PhoneNumber,
+    rules::Rule,
     signal::Signal,
+    suppression::{Subject, Suppression},
 };
 
 /// A cause that is kept for the log only.
@@ -79,10 +86,36 @@ pub enum StoreError {
 /// What a store method gives back.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// Everything that is kept. Both implementations pass the cases of `tests/it/store.rs`.
-pub trait Store: Campaigns + Enrollments + Dispatch + Inbox + Events + Imports + Accounts {}
+/// Everything that is kept. All implementations pass the cases of `tests/it/store.rs`.
+pub trait Store:
+    Campaigns
+    + Enrollments
+    + Dispatch
+    + Figures
+    + Contacts
+    + Suppressions
+    + Inbox
+    + Events
+    + Imports
+    + Accounts
+    + Installation
+{
+}
 
-impl<S: Campaigns + Enrollments + Dispatch + Inbox + Events + Imports + Accounts> Store for S {}
+impl<S> Store for S where
+    S: Campaigns
+        + Enrollments
+        + Dispatch
+        + Figures
+        + Contacts
+        + Suppressions
+        + Inbox
+        + Events
+        + Imports
+        + Accounts
+        + Installation
+{
+}
 
 /// Campaigns.
 #[async_trait]
@@ -226,11 +259,17 @@ pub trait Dispatch: Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreResult<Option<Fencing>>;
 
+    /// Who holds the lease on dispatching for a tenant now.
+    async fn lease_holder(&self, tenant: TenantId, now: Timestamp) -> StoreResult<Option<NodeId>>;
+
     /// Gives the lease back before its time, if `node` holds it.
     async fn release_lease(&self, tenant: TenantId, node: NodeId) -> StoreResult<()>;
 
     /// The tenant's active campaigns, oldest start first.
     async fn active_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>>;
+
+    /// The tenant's campaigns that wait for their start, soonest created first.
+    async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>>;
 
     /// What is up in each campaign that has any attempt, counted from the attempts.
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>>;
@@ -251,10 +290,12 @@ pub trait Dispatch: Send + Sync + 'static {
     /// When the campaign's next waiting enrollment is due; none when nothing waits. A claimed one
     /// counts from the end of its claim. One that [`Dispatch::claim_due`] passed over counts from its
     /// due time, so this may lie in the past although nothing can be claimed.
+    /// - Shape: only those at `places`, where that is given.
     async fn next_due(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
+        places: Option<&[PlaceKey]>,
     ) -> StoreResult<Option<Timestamp>>;
 
     /// Open enrollments whose time to ask the carrier has come, longest overdue first. One that cannot
@@ -265,6 +306,81 @@ pub trait Dispatch: Send + Sync + 'static {
         now: Timestamp,
         limit: NonZeroU32,
     ) -> StoreResult<Vec<Enrollment>>;
+}
+
+/// Figures and facts that policies go by, counted from the records.
+#[async_trait]
+pub trait Figures: Send + Sync + 'static {
+    /// Every place that anybody enrolled in the campaign is at, in the order of their keys. May name
+    /// places that nobody is at any more. Changes only together with the campaign's `version`.
+    async fn places(&self, tenant: TenantId, campaign: CampaignId) -> StoreResult<Vec<PlaceKey>>;
+
+    /// How many enrollments wait, by place and by the rule that put them off.
+    async fn waiting(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        now: Timestamp,
+    ) -> StoreResult<Vec<WaitingGroup>>;
+
+    /// How many enrollments ended without an attempt's outcome deciding it, by the rule that did.
+    async fn finished_by_rule(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> StoreResult<BTreeMap<Rule, u64>>;
+
+    /// Sums over a campaign's ended calls whose dial start was at `since` or later.
+    ///
+    /// - Units: `billed` in whole minutes per call, as carriers bill: each begun minute.
+    async fn call_totals(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        since: Timestamp,
+    ) -> StoreResult<CallTotals>;
+
+    /// A campaign's attempts that are no longer open, latest dial start first.
+    async fn recent_calls(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        limit: NonZeroU32,
+    ) -> StoreResult<Vec<CallRecord>>;
+
+    /// How often each of the tenant's own numbers was used for a dial start at `since` or later, and
+    /// when last. Released attempts do not count.
+    async fn caller_usage(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+    ) -> StoreResult<BTreeMap<PhoneNumber, CallerUsage>>;
+
+    /// The dial starts to one number over all campaigns of the tenant at `since` or later, latest
+    /// first, open and unknown ones included, released ones not.
+    async fn attempts_to(
+        &self,
+        tenant: TenantId,
+        to: &PhoneNumber,
+        since: Timestamp,
+    ) -> StoreResult<Vec<CallRecord>>;
+
+    /// The tenant's calls that are open, to that number; for a person who may be called no more.
+    async fn open_calls_to(
+        &self,
+        tenant: TenantId,
+        to: &PhoneNumber,
+    ) -> StoreResult<Vec<CallRecord>>;
+}
+
+/// What is kept about the installation as a whole.
+#[async_trait]
+pub trait Installation: Send + Sync + 'static {
+    /// The deployment that these records belong to; none in a new store.
+    async fn deployment(&self) -> StoreResult<Option<Deployment>>;
+
+    /// Replaces it.
+    async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()>;
 }
 
 /// Signals from outside, saved before they are answered.
@@ -324,6 +440,10 @@ pub trait Events: Send + Sync + 'static {
 
     /// Whether the store can be read and written now.
     async fn check(&self) -> StoreResult<()>;
+
+    /// The time by the clock that all processes of this store share; none where they share a machine
+    /// and so that one's clock.
+    async fn time(&self) -> StoreResult<Option<Timestamp>>;
 }
 
 /// Uploaded lists.
@@ -350,6 +470,70 @@ pub trait Imports: Send + Sync + 'static {
         import: ImportId,
         page: &PageRequest,
     ) -> StoreResult<Page<RejectedRow>>;
+}
+
+/// The address book of each tenant. People come into it by [`Enrollments::enroll`].
+#[async_trait]
+pub trait Contacts: Send + Sync + 'static {
+    /// One person.
+    async fn find_contact(&self, tenant: TenantId, id: ContactId) -> StoreResult<Option<Contact>>;
+
+    /// The ones of these that there are, in no order.
+    async fn contacts_of(&self, tenant: TenantId, ids: &[ContactId]) -> StoreResult<Vec<Contact>>;
+
+    /// The ones with these numbers that there are, in no order.
+    async fn contacts_by_phone(
+        &self,
+        tenant: TenantId,
+        phones: &[PhoneNumber],
+    ) -> StoreResult<Vec<Contact>>;
+}
+
+/// Those who must not be contacted.
+#[async_trait]
+pub trait Suppressions: Send + Sync + 'static {
+    /// Adds entries to their tenants' lists. How many were new.
+    ///
+    /// - Holds: what is in force stays as it is: another entry for the same subject and scope
+    ///   changes nothing. One that was lifted is no obstacle, and stays lifted.
+    async fn add_suppressions(&self, entries: &[Suppression]) -> StoreResult<u64>;
+
+    /// The entries in force that name any of these, oldest first.
+    async fn suppressions_of(
+        &self,
+        tenant: TenantId,
+        subjects: &[Subject],
+    ) -> StoreResult<Vec<Suppression>>;
+
+    /// Every entry, lifted ones too, newest first; with `search`, those whose number, address or
+    /// reason contains it in any case.
+    async fn list_suppressions(
+        &self,
+        tenant: TenantId,
+        search: Option<&str>,
+        page: &PageRequest,
+    ) -> StoreResult<Page<SuppressionEntry>>;
+
+    /// Takes an entry out of force; it stays in the list. False when there is none in force.
+    async fn lift_suppression(
+        &self,
+        tenant: TenantId,
+        id: SuppressionId,
+        lift: &Lift,
+    ) -> StoreResult<bool>;
+
+    /// What the tenant has set for all its campaigns; none before the first save.
+    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<Option<TenantRules>>;
+
+    /// Replaces it, and gives what is kept.
+    ///
+    /// - Holds: the salt is the first one that was ever saved. With another, those who are listed by
+    ///   a hash would be strangers again.
+    async fn save_tenant_rules(
+        &self,
+        tenant: TenantId,
+        rules: &TenantRules,
+    ) -> StoreResult<TenantRules>;
 }
 
 /// Who may sign in.
@@ -395,10 +579,103 @@ pub struct ClaimRequest {
     pub fencing: Fencing,
     /// The most to claim.
     pub limit: NonZeroU32,
+    /// Only people at these places; none for everywhere.
+    pub places: Option<Vec<PlaceKey>>,
     /// How long the claim lasts from `now` unless a commit ends it.
     pub lease: Duration,
     /// The present.
     pub now: Timestamp,
+}
+
+/// Enrollments that wait for the same reason at the same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingGroup {
+    /// Where.
+    pub place: PlaceKey,
+    /// The rule that put them off; none for those that never were, or wait for a retry.
+    pub held_by: Option<Rule>,
+    /// Whether they were tried before.
+    pub tried: bool,
+    /// How many.
+    pub n: u64,
+    /// How many of them are due.
+    pub n_due: u64,
+    /// When the first of those that are not due will be.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// Sums over calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallTotals {
+    /// Attempts for which a call existed.
+    pub n_calls: u64,
+    /// Calls that a person answered: answered, abandoned or without an agent. Not machines.
+    pub n_answered: u64,
+    /// Of those, the ones that were over before an agent was on the line, or got none.
+    pub n_abandoned: u64,
+    /// Of those, the ones in which the agent's first audio came later than two seconds after the
+    /// answer.
+    pub n_silent: u64,
+    /// The carrier's minutes.
+    pub billed_minutes: u64,
+}
+
+/// An entry of the list of those who must not be contacted, and whether it is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressionEntry {
+    /// The entry as it was added.
+    pub suppression: Suppression,
+    /// Who took it out of force; none while it is.
+    pub lifted: Option<Lift>,
+}
+
+/// The end of a suppression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lift {
+    /// When.
+    pub at: Timestamp,
+    /// Who; none where it was a program.
+    pub by: Option<UserId>,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+/// What a tenant has set for all its campaigns.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TenantRules {
+    /// The days it adds to the public holidays.
+    pub holidays: Holidays,
+    /// What hashes of erased numbers are made with.
+    pub salt: String,
+}
+
+impl fmt::Debug for TenantRules {
+    /// Leaves out the salt: with it, hashes are numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantRules")
+            .field("holidays", &self.holidays)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How one of our own numbers was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallerUsage {
+    /// Dial starts.
+    pub n: u32,
+    /// The latest.
+    pub last_start: Timestamp,
+}
+
+/// What tells one deployment of the same records from another: a copy, or a restored backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The identity, which is kept outside of the records.
+    pub identity: String,
+    /// When it began to work with these records.
+    pub since: Timestamp,
+    /// When it last noted that it writes into them.
+    pub beat_at: Timestamp,
 }
 
 /// An enrollment to save, and what belongs to it.

@@ -91,6 +91,10 @@ pub trait Carrier: Send + Sync + 'static {
         since: Timestamp,
     ) -> Result<Vec<CallReport>, CarrierError>;
 
+    /// Withdraws a call that nobody has answered yet; one that was answered goes on. A call that is
+    /// already over is no error.
+    async fn cancel(&self, sid: &CallSid) -> Result<(), CarrierError>;
+
     /// Ends a call in whatever state it is. A call that is already over is no error.
     async fn end(&self, sid: &CallSid) -> Result<(), CarrierError>;
 }

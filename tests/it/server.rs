@@ -5,10 +5,15 @@ mod callbacks;
 mod calls;
 mod control;
 mod crash;
+mod deployment;
+mod diagnosis;
 mod document;
 mod faults;
 mod limits;
 mod lists;
+mod optout;
+mod policies;
+mod rules;
 mod shutdown;
 
 /// Runs each case on each kind of store.
@@ -42,10 +47,14 @@ on_both_stores!(
     calls::a_person_in_two_campaigns_gets_a_call_from_each_and_progresses_in_each,
     control::a_pause_lets_talks_finish_and_begins_no_calls,
     control::pausing_and_resuming_during_a_talk_rings_nobody_again,
+    control::a_pause_takes_back_what_waits_at_the_carrier_and_calls_it_again,
     control::a_stop_cancels_what_rings_and_lets_talks_finish,
     control::a_stop_while_a_request_is_on_its_way_ends_that_call_and_keeps_it_on_record,
     control::starting_many_times_at_once_is_starting_once,
     control::an_operator_ends_a_call_and_the_carrier_confirms_it,
+    deployment::a_copy_of_the_records_does_not_dial_until_somebody_says_so,
+    deployment::a_restored_backup_does_not_dial_until_somebody_says_so,
+    deployment::ones_own_records_go_on_by_themselves,
     limits::no_more_calls_are_up_at_once_than_the_campaign_allows,
     limits::a_tenants_campaigns_share_its_limits,
     limits::dial_starts_keep_the_delay_between_calls,
@@ -74,6 +83,31 @@ on_both_stores!(
     lists::a_text_that_names_a_missing_column_is_refused_before_anybody_is_called,
     lists::a_form_with_a_part_or_setting_that_nobody_knows_is_refused,
     lists::an_upload_above_the_limit_is_refused,
+    optout::who_presses_9_is_on_the_list_within_a_second,
+    optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
+    optout::a_key_that_a_campaign_has_no_use_for_takes_nobody_off_the_list,
+    optout::who_opted_out_stays_on_the_list_when_another_is_uploaded,
+    optout::a_suppression_withdraws_what_rings_and_lets_talks_finish,
+    policies::a_budget_of_minutes_pauses_the_campaign_and_is_never_exceeded,
+    policies::numbers_take_turns_and_each_makes_its_calls_of_a_day_and_no_more,
+    policies::who_may_not_be_called_takes_no_dial_start_from_the_others,
+    policies::campaigns_share_dial_starts_by_their_priorities,
+    policies::a_ramp_begins_slowly_and_reaches_the_rate,
+    policies::a_campaign_starts_and_ends_when_its_schedule_says,
+    policies::a_start_that_was_missed_is_shown_and_not_made_up_for,
+    policies::a_network_that_connects_no_call_pauses_the_campaign_until_it_is_resumed,
+    policies::a_carrier_that_answers_no_request_pauses_the_campaign_and_ends_nobody,
+    policies::an_agent_that_fails_for_most_pauses_the_campaign,
+    policies::people_who_hear_nobody_pause_the_campaign_at_the_limit,
+    policies::a_country_that_is_not_enabled_is_left_alone_and_the_others_are_called,
+    policies::a_code_that_hits_every_number_is_the_accounts_and_ends_nobody,
+    rules::who_is_on_the_do_not_call_list_is_not_called,
+    rules::a_suppression_between_claim_and_dial_withholds_the_call,
+    rules::who_opts_out_in_one_campaign_is_not_called_by_another,
+    rules::nobody_is_called_outside_the_window_and_everybody_soon_after_it_opens,
+    rules::who_was_called_by_one_campaign_is_left_alone_by_the_next_for_a_while,
+    rules::only_who_agreed_is_called_where_that_is_asked_for,
+    rules::people_who_are_added_where_it_is_daytime_are_called_at_once,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,

@@ -1,21 +1,25 @@
-//! One suite of cases for every store: SQLite in memory and in a file, and MongoDB.
+//! One suite of cases for every store: plain maps, SQLite in memory and in a file, and MongoDB.
 
 mod accounts;
 mod calls;
 mod campaigns;
 mod claims;
+mod contacts;
 mod data;
 mod enrollments;
 mod events;
+mod figures;
 mod home;
 mod imports;
 mod inbox;
 mod isolation;
 mod lasting;
+mod suppressions;
 
 /// Runs each case on each kind of store.
 macro_rules! on_every_store {
     ($($module:ident::$case:ident),* $(,)?) => {
+        on_stores!(maps, home::Home::in_maps, $($module::$case),*);
         on_stores!(memory, home::Home::in_memory, $($module::$case),*);
         on_stores!(file, home::Home::in_a_file, $($module::$case),*);
         on_stores!(mongodb, home::Home::in_mongodb, $($module::$case),*);
@@ -56,6 +60,9 @@ on_every_store!(
     calls::progress_and_usage_equal_a_recount,
     claims::each_enrollment_is_claimed_once,
     claims::due_ones_are_claimed_soonest_first,
+    claims::only_people_at_the_places_asked_for_are_claimed,
+    claims::a_claim_at_more_places_than_a_query_takes_is_in_order_too,
+    claims::whoever_is_on_the_phone_is_passed_over_at_every_place,
     claims::a_person_on_the_phone_for_one_campaign_is_passed_over_by_the_others,
     claims::campaigns_that_claim_at_once_share_nobody,
     claims::a_person_has_one_open_attempt_whoever_is_late,
@@ -64,8 +71,25 @@ on_every_store!(
     claims::a_lease_has_one_holder_and_a_rising_number,
     claims::a_stale_holder_claims_nothing,
     claims::active_campaigns_come_oldest_start_first,
+    claims::scheduled_campaigns_come_first_created_first,
     claims::open_enrollments_become_overdue,
     claims::a_tenant_is_added_once,
+    figures::places_are_known_and_change_with_the_version,
+    figures::those_that_wait_are_counted_by_place_rule_and_time,
+    figures::ends_by_a_rule_are_counted,
+    figures::totals_are_sums_over_ended_calls,
+    figures::recent_calls_come_latest_first_without_open_ones,
+    figures::the_use_of_own_numbers_is_counted,
+    figures::calls_to_a_person_are_found_over_all_campaigns,
+    contacts::the_address_book_learns_and_never_forgets,
+    contacts::contacts_are_found_by_id_and_by_number,
+    contacts::lists_that_teach_at_once_lose_nothing,
+    suppressions::a_suppression_is_added_once_and_never_replaced,
+    suppressions::lists_that_are_added_at_once_add_each_person_once,
+    suppressions::a_lifted_suppression_stays_in_the_list,
+    suppressions::suppressions_are_searched_by_subject_and_reason,
+    suppressions::suppressions_of_one_tenant_are_not_anothers,
+    suppressions::the_first_salt_of_a_tenant_stays,
     inbox::a_repeated_signal_is_received_once,
     inbox::signals_stay_until_they_are_settled,
     events::a_log_is_read_in_order,
@@ -75,7 +99,9 @@ on_every_store!(
     accounts::an_address_is_taken_once,
     accounts::a_session_lives_until_it_is_deleted,
     isolation::nothing_of_one_tenant_is_reached_by_another,
+    isolation::figures_of_one_tenant_are_not_anothers,
     lasting::a_store_that_works_says_so,
+    lasting::the_deployment_is_kept,
 );
 
 mod kept {

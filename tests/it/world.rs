@@ -207,6 +207,11 @@ pub fn environment(
         ("ELEVENLABS_API_KEY", sim.agent_api_key.clone()),
         ("ELEVENLABS_AGENT_ID", sim.agent_id.clone()),
         ("DIALTONE_CALLS_PER_SECOND", "200".to_owned()),
+        // Simulated people may be called at any hour.
+        ("DIALTONE_RULE_PROFILE", "none".to_owned()),
+        ("DIALTONE_MARK_FILE", "off".to_owned()),
+        // The same records are taken up again at another address.
+        ("DIALTONE_DEPLOYMENT", "tests".to_owned()),
         ("DIALTONE_ADMIN_EMAIL", OWNER.to_owned()),
         ("DIALTONE_ADMIN_PASSWORD", PASSWORD.to_owned()),
         (
@@ -228,6 +233,7 @@ fn quick(speed: f64) -> Timing {
         talk: usual.talk.div_f64(speed),
         unplaced_gap: usual.unplaced_gap.div_f64(speed),
         refused_gap: usual.refused_gap.div_f64(speed),
+        hold: usual.hold.div_f64(speed),
         ..usual
     }
 }
@@ -242,6 +248,7 @@ fn impatient() -> Timing {
         hangup: Duration::from_millis(500),
         unplaced_gap: Duration::from_millis(700),
         refused_gap: Duration::from_millis(300),
+        hold: Duration::from_millis(300),
     }
 }
 
@@ -282,7 +289,7 @@ pub async fn end_waits(store: &dyn Store, campaign: &str, waits: Waits) {
             .open_attempt()
             .is_some_and(|open| open.state.sid().is_some());
         let wait = match &mut enrollment.state {
-            EnrollmentState::Waiting { due_at } => due_at,
+            EnrollmentState::Waiting { due_at, .. } => due_at,
             EnrollmentState::Open { check_at, .. } => check_at,
             EnrollmentState::Finished { .. } => continue,
         };
@@ -410,6 +417,12 @@ impl World {
 
     /// Ends the server as a deployment does, and starts it again on the same records.
     pub async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// As [`World::restart`], configured differently.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
         let address = self.app.address;
         self.app.drain().await;
         self.app.close().await;

@@ -190,10 +190,13 @@ def check_account(report, client):
 class Talker(AudioInterface):
     """Speaks for 300 ms of every second in mu-law, and counts what it hears."""
 
-    VOICE = (b"\x10" * 16 + b"\x90" * 16) * 5
+    TALK = (b"\x10" * 16 + b"\x90" * 16) * 5
+    # The pitch that says: do not call me again.
+    REFUSAL = (b"\x10" * 8 + b"\x90" * 8) * 10
     SILENCE = b"\xff" * 160
 
-    def __init__(self):
+    def __init__(self, voice):
+        self.voice = voice
         self.heard_bytes = 0
         self.n_interruptions = 0
         self.is_over = threading.Event()
@@ -207,7 +210,7 @@ class Talker(AudioInterface):
         while not self.is_over.wait(max(0.0, due - time.monotonic())):
             phase = (time.monotonic() - began) % 1.0
             try:
-                input_callback(self.VOICE if 0.3 <= phase < 0.6 else self.SILENCE)
+                input_callback(self.voice if 0.3 <= phase < 0.6 else self.SILENCE)
             except Exception:
                 # The agent has closed the session; its end is checked by the caller.
                 return
@@ -223,17 +226,20 @@ class Talker(AudioInterface):
         self.n_interruptions += 1
 
 
-def hold_conversation(client, requires_auth, variables, overrides):
+def hold_conversation(client, requires_auth, variables, overrides, voice=Talker.TALK, tools=()):
     """Runs one conversation to its end; returns what was heard."""
     responses, transcripts, endings = [], [], []
-    talker = Talker()
+    talker = Talker(voice)
+    client_tools = ClientTools()
+    for name, tool in tools:
+        client_tools.register(name, tool)
     conversation = Conversation(
         client,
         AGENT,
         user_id="contact-42",
         requires_auth=requires_auth,
         audio_interface=talker,
-        client_tools=ClientTools(),
+        client_tools=client_tools,
         config=ConversationInitiationData(
             extra_body={}, conversation_config_override=overrides, dynamic_variables=variables
         ),
@@ -273,7 +279,24 @@ def check_conversations(report):
     _, _, _, endings, _ = hold_conversation(client, True, {}, overrides)
     codes = [ending.close_code for ending in endings]
     report.check("a missing variable closes with 1008", codes == [1008], endings)
+    check_opt_out(report, client)
     check_agent_refusals(report)
+
+
+def check_opt_out(report, client):
+    told = []
+
+    def do_not_call(parameters):
+        told.append(parameters["reason"])
+        return "noted"
+
+    _, responses, transcripts, endings, _ = hold_conversation(
+        client, False, {}, {}, voice=Talker.REFUSAL, tools=[("do_not_call", do_not_call)]
+    )
+    report.check("opt-out: the tool is called once with the words", told == transcripts[:1], told)
+    report.check("opt-out: then the agent takes its leave", len(responses) == 2, responses)
+    ended_by_agent = [ending.reason for ending in endings] == ["agent"]
+    report.check("opt-out: and ends the call", ended_by_agent, endings)
 
 
 def check_agent_refusals(report):

@@ -116,6 +116,16 @@ pub(super) fn key_pressed(key: char) -> String {
     }))
 }
 
+/// Answers the tool for callees who want no more calls.
+pub(super) fn opt_out_noted(tool_call_id: &str) -> String {
+    to_json(&serde_json::json!({
+        "type": "client_tool_result",
+        "tool_call_id": tool_call_id,
+        "result": "noted, this person will not be called again",
+        "is_error": false,
+    }))
+}
+
 /// Answers a tool call that nobody here can carry out. Without an answer the agent would wait.
 pub(super) fn tool_refusal(tool_call_id: &str, tool_name: &str) -> String {
     to_json(&serde_json::json!({
@@ -193,6 +203,15 @@ mod tests {
                 "tool_call_id": "tc_1",
                 "result": "the tool \"lookup\" is not available during a phone call",
                 "is_error": true,
+            })
+        );
+        assert_eq!(
+            value(&opt_out_noted("tc_2")),
+            json!({
+                "type": "client_tool_result",
+                "tool_call_id": "tc_2",
+                "result": "noted, this person will not be called again",
+                "is_error": false,
             })
         );
         assert_eq!(value(&key_pressed('5'))["type"], "user_message");

@@ -241,6 +241,13 @@ impl Reader {
                 self.tell(AgentEvent::CalleeSaid { text, is_final }).await
             }
             ServerMessage::Ping { event_id } => self.answer(outgoing::pong(&event_id)),
+            ServerMessage::DoNotCall {
+                tool_call_id,
+                reason,
+            } => {
+                self.tell(AgentEvent::OptedOut { reason }).await?;
+                self.answer(outgoing::opt_out_noted(&tool_call_id))
+            }
             ServerMessage::ToolCall {
                 tool_call_id,
                 tool_name,

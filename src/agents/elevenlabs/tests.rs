@@ -218,6 +218,27 @@ async fn pings_and_tool_calls_are_answered() {
     assert_eq!(answer["is_error"], true);
 }
 
+// proves F-71
+#[tokio::test]
+async fn an_opt_out_is_told_and_the_agent_gets_its_answer() {
+    let mut talk = talk_ready().await;
+    let call = json!({
+        "type": "client_tool_call",
+        "client_tool_call": {"tool_name": "do_not_call", "tool_call_id": "tc_1",
+            "parameters": {"reason": "not interested"}, "event_id": 5},
+    });
+    send(&mut talk.server, call).await;
+    assert_eq!(
+        next(&mut talk.session).await,
+        Some(AgentEvent::OptedOut {
+            reason: Some("not interested".to_owned())
+        })
+    );
+    let answer = receive(&mut talk.server).await;
+    assert_eq!(answer["tool_call_id"], "tc_1");
+    assert_eq!(answer["is_error"], false);
+}
+
 // proves F-29
 #[tokio::test]
 async fn an_agent_with_another_format_is_refused_with_the_remedy() {

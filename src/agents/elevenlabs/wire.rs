@@ -34,6 +34,12 @@ pub(super) enum ServerMessage {
     Ping {
         event_id: Value,
     },
+    /// The agent uses the tool by which callees get off the list.
+    DoNotCall {
+        tool_call_id: String,
+        reason: Option<String>,
+    },
+    /// The agent uses a tool that nobody here has.
     ToolCall {
         tool_call_id: String,
         tool_name: String,
@@ -74,6 +80,13 @@ pub(super) enum WireError {
     #[error("a message of type {kind} has no content")]
     Empty { kind: String },
 }
+
+/// The client tool that an agent has to have for callees who want no more calls. It may give the
+/// `reason` as a text.
+const DO_NOT_CALL: &str = "do_not_call";
+
+/// No reason is worth more room in the records than this, in characters.
+const MAX_REASON: usize = 500;
 
 /// Reads a message.
 pub(super) fn parse(text: &str) -> Result<ServerMessage, WireError> {
@@ -143,6 +156,8 @@ struct ToolCall {
     tool_call_id: String,
     #[serde(default)]
     tool_name: String,
+    #[serde(default)]
+    parameters: Value,
 }
 
 #[derive(Deserialize)]
@@ -242,11 +257,23 @@ impl From<CorrectionEvent> for ServerMessage {
 
 impl From<ToolCall> for ServerMessage {
     fn from(call: ToolCall) -> Self {
+        if call.tool_name == DO_NOT_CALL {
+            return Self::DoNotCall {
+                reason: reason(&call.parameters),
+                tool_call_id: call.tool_call_id,
+            };
+        }
         Self::ToolCall {
             tool_call_id: call.tool_call_id,
             tool_name: call.tool_name,
         }
     }
+}
+
+/// The reason that a tool was called with, where it is a text that says something.
+fn reason(parameters: &Value) -> Option<String> {
+    let text = parameters.get("reason")?.as_str()?.trim();
+    (!text.is_empty()).then(|| text.chars().take(MAX_REASON).collect())
 }
 
 impl From<ToolResponse> for ServerMessage {
@@ -314,6 +341,37 @@ mod tests {
         );
         assert!(parse(r#"{"type":"audio"}"#).is_err());
         assert!(parse("audio").is_err());
+    }
+
+    // proves F-71
+    #[test]
+    fn the_tool_for_no_more_calls_is_told_from_others_with_or_without_a_reason() {
+        let parsed = |name: &str, parameters: &str| {
+            let text = format!(
+                r#"{{"type":"client_tool_call","client_tool_call":{{"tool_name":"{name}",
+                "tool_call_id":"tc_1","parameters":{parameters},"event_id":5}}}}"#
+            );
+            parse(&text).unwrap()
+        };
+        let opt_out = |reason: Option<&str>| ServerMessage::DoNotCall {
+            tool_call_id: "tc_1".to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let said = r#"{"reason":" never again "}"#;
+        assert_eq!(parsed("do_not_call", said), opt_out(Some("never again")));
+        for none in ["{}", "null", r#"{"reason":7}"#, r#"{"reason":" "}"#] {
+            assert_eq!(parsed("do_not_call", none), opt_out(None), "{none}");
+        }
+        let long = format!(r#"{{"reason":"{}"}}"#, "é".repeat(600));
+        let kept = "é".repeat(MAX_REASON);
+        assert_eq!(parsed("do_not_call", &long), opt_out(Some(&kept)));
+        assert_eq!(
+            parsed("lookup", said),
+            ServerMessage::ToolCall {
+                tool_call_id: "tc_1".to_owned(),
+                tool_name: "lookup".to_owned(),
+            }
+        );
     }
 
     #[test]

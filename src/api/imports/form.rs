@@ -42,7 +42,8 @@ pub struct CsvForm {
     /// What the agent says first.
     #[schema(rename = "firstMessage")]
     first_message: Option<String>,
-    /// JSON: {"phone": "header", "name": "header"}.
+    /// JSON: {"phone": "header", "name": "header"}; also email, timeZone, consent, consentSource and
+    /// consentDate.
     mapping: Option<String>,
     /// JSON: the campaign's settings.
     settings: Option<String>,
@@ -52,10 +53,15 @@ pub struct CsvForm {
 
 /// Which columns hold what.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct MappingBody {
     phone: Option<String>,
     name: Option<String>,
+    email: Option<String>,
+    time_zone: Option<String>,
+    consent: Option<String>,
+    consent_source: Option<String>,
+    consent_date: Option<String>,
 }
 
 /// An upload that arrived in whole.
@@ -117,6 +123,11 @@ pub(super) async fn receive(mut form: Multipart) -> ApiResult<Upload> {
         mapping: Mapping {
             phone: mapping.phone,
             name: mapping.name,
+            email: mapping.email,
+            time_zone: mapping.time_zone,
+            consent: mapping.consent,
+            consent_source: mapping.consent_source,
+            consent_date: mapping.consent_date,
         },
         start,
     })

@@ -153,7 +153,7 @@ pub async fn start_from_csv(
     let edit = campaigns::edit_of(&state, &upload.new)?;
     let settings = ListSettings {
         mapping: upload.mapping,
-        ..ListSettings::new(edit.region)
+        ..ListSettings::new(edit.region, state.engine.clock().now())
     };
     let file = reading::check_list(upload.file, settings.clone(), &edit).await?;
 

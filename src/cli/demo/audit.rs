@@ -65,8 +65,9 @@ fn by_number(ledger: &LedgerSnapshot) -> BTreeMap<&str, Vec<&CallFacts>> {
 fn check_people(rules: &Rules, ledger: &LedgerSnapshot, found: &mut Vec<String>) {
     for (number, calls) in by_number(ledger) {
         let tail = &number[number.len().saturating_sub(4)..];
-        if calls.len() > rules.max_attempts {
-            found.push(format!("…{tail} was called {} times", calls.len()));
+        let n_counted = calls.iter().filter(|call| !was_taken_back(call)).count();
+        if n_counted > rules.max_attempts {
+            found.push(format!("…{tail} was called {n_counted} times"));
         }
         for pair in calls.windows(2) {
             if pair[0]
@@ -80,6 +81,11 @@ fn check_people(rules: &Rules, ledger: &LedgerSnapshot, found: &mut Vec<String>)
             }
         }
     }
+}
+
+/// Whether the call was cancelled before anybody answered, as a pause does: it is not counted.
+fn was_taken_back(call: &CallFacts) -> bool {
+    call.outcome.as_deref() == Some("canceled") && call.answered_at.is_none()
 }
 
 /// No more calls at once, and none closer together, than the campaign allows.

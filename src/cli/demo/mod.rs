@@ -196,6 +196,9 @@ fn demo_config(
         ("DIALTONE_ADMIN_EMAIL", EMAIL.to_owned()),
         ("DIALTONE_ADMIN_PASSWORD", PASSWORD.to_owned()),
         ("DIALTONE_CALLS_PER_SECOND", "200".to_owned()),
+        // Simulated people may be called at any hour.
+        ("DIALTONE_RULE_PROFILE", "none".to_owned()),
+        ("DIALTONE_MARK_FILE", "off".to_owned()),
         (
             "JWT_SECRET",
             (0..32)

@@ -43,7 +43,7 @@ fn generated(n: usize) -> String {
 mod tests {
     use super::*;
     use crate::{
-        domain::phone::Region,
+        domain::{Timestamp, phone::Region},
         import::{ListReader, ListSettings, Row},
     };
 
@@ -51,7 +51,7 @@ mod tests {
     fn every_list_has_as_many_callable_people_as_asked_for() {
         for n in [1, 120, 300, 4000] {
             let csv = list(n).unwrap();
-            let settings = ListSettings::new(Region::US);
+            let settings = ListSettings::new(Region::US, Timestamp::UNIX_EPOCH);
             let reader = ListReader::open(csv.as_bytes(), &settings).unwrap();
             let accepted = reader
                 .filter(|row| matches!(row, Ok(Row::Accepted { .. })))

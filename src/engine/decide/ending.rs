@@ -1,12 +1,14 @@
 //! What follows from the end of an attempt.
 
-use super::{Decision, Snapshot};
+use super::{Decision, Effect, Snapshot};
 use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, CallFacts, ReleaseReason},
     campaign::CampaignStatus,
     ids::CallSid,
     outcome::Outcome,
+    place::Place,
+    quality::{self, Reception},
     retry,
     signal::CallEnd,
 };
@@ -33,11 +35,20 @@ pub(super) fn end(
     outcome: Outcome,
     now: Timestamp,
 ) -> Decision {
+    let is_withdrawn = sid.is_some() && is_withdrawn(snapshot, &attempt.facts, &outcome);
     attempt.state = AttemptState::Ended {
         sid,
         outcome: outcome.clone(),
         at: now,
     };
+    if is_withdrawn {
+        // Nobody was reached, so it is not counted.
+        return snapshot.wait(
+            attempt.clone(),
+            after_withdrawal(snapshot, &attempt, now),
+            now,
+        );
+    }
     let n_counted = snapshot.enrollment.n_counted + 1;
     let mut tally = snapshot.enrollment.tally.clone();
     if let Some(kind) = outcome.retry_kind() {
@@ -45,15 +56,17 @@ pub(super) fn end(
     }
     let policy = &snapshot.campaign.retry;
     let retry_at = retry::next_due(policy, &tally, attempt.id, n_counted, &outcome, now)
-        .filter(|_| snapshot.campaign.status != CampaignStatus::Cancelled);
+        .filter(|_| snapshot.campaign.status != CampaignStatus::Cancelled)
+        .map(|due_at| at_another_hour(snapshot, due_at, &attempt));
     let next_step = snapshot.enrollment.cursor + 1;
     let goes_on =
         outcome == Outcome::Answered && usize::from(next_step) < snapshot.campaign.steps.len();
 
+    let watch = watch(&attempt);
     let mut decision = match retry_at {
         Some(due_at) => snapshot.wait(attempt, due_at, now),
         None if goes_on => snapshot.wait(attempt, now, now),
-        None => snapshot.finish(Some(attempt), Some(outcome), now),
+        None => snapshot.finish(Some(attempt), Some(outcome), None, now),
     };
     if let Some(change) = &mut decision.save {
         change.enrollment.n_counted = n_counted;
@@ -63,7 +76,58 @@ pub(super) fn end(
             change.enrollment.tally.clear();
         }
     }
+    decision.effects.extend(watch);
     decision
+}
+
+/// The due time, moved to another part of the person's day than this attempt's where the policy says
+/// so.
+fn at_another_hour(snapshot: &Snapshot<'_>, due_at: Timestamp, attempt: &Attempt) -> Timestamp {
+    let place: Option<Place> = snapshot.enrollment.place.as_str().parse().ok();
+    let zone = place.as_ref().and_then(|place| place.zones().first());
+    let zone = zone.unwrap_or(&snapshot.campaign.policy.rules.zone);
+    let policy = &snapshot.campaign.retry;
+    retry::at_other_hours(policy, due_at, attempt.id, &[attempt.dial_at], zone)
+}
+
+/// What to look at after an attempt that ended like this.
+pub(super) fn watch(attempt: &Attempt) -> Vec<Effect> {
+    let has_failed = match attempt.state.outcome() {
+        Some(Outcome::Failed(fault)) => fault.class.may_be_an_outage(),
+        Some(Outcome::AgentUnavailable) => true,
+        _ => attempt.facts.was_looked_up,
+    };
+    let is_bad = matches!(
+        quality::reception(attempt),
+        Some(Reception::Abandoned | Reception::Silent)
+    );
+    [
+        has_failed.then_some(Effect::WatchFailures),
+        is_bad.then_some(Effect::WatchQuality),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Whether the call was taken back before anybody answered, and by nobody who meant this contact: a
+/// pause does that to calls that still wait at the carrier (F-24).
+fn is_withdrawn(snapshot: &Snapshot<'_>, facts: &CallFacts, outcome: &Outcome) -> bool {
+    *outcome == Outcome::Canceled
+        && facts.ended_by.is_none()
+        && facts.answered_at.is_none()
+        && snapshot.campaign.status != CampaignStatus::Cancelled
+}
+
+/// When to call somebody again whose call was withdrawn: as soon as the campaign goes on; later where
+/// the phone may have rung, or something else than a pause withdraws calls.
+fn after_withdrawal(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestamp) -> Timestamp {
+    let is_paused = matches!(snapshot.campaign.status, CampaignStatus::Paused(_));
+    if is_paused && attempt.facts.ringing_at.is_none() {
+        now
+    } else {
+        now + snapshot.timing.refused_gap
+    }
 }
 
 /// Gives an attempt back without a call. It is not counted.

@@ -12,21 +12,28 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, CallFacts, Party},
+    caller_id::Pick,
     campaign::Campaign,
     enrollment::{Enrollment, EnrollmentState},
     event::{Event, EventKind, Moment},
     ids::{AttemptId, CallSid},
     outcome::{Fault, Outcome},
+    person::Person,
     phone::PhoneNumber,
-    rules::{self, Verdict},
+    place::Place,
+    rules::{self, Facts, Judgement, Rule, RuleSet, Verdict},
     signal::{Signal, SignalKind},
     step::Step,
+    window::Opening,
 };
+
+/// How soon a campaign without any number to call from is looked at again.
+const CALLER_ID_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is known when something comes in.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +70,8 @@ pub struct Timing {
     pub unplaced_gap: Duration,
     /// Before an enrollment is tried again that the carrier could not take.
     pub refused_gap: Duration,
+    /// Before a rule is asked again that could not say when it will allow.
+    pub hold: Duration,
 }
 
 impl Default for Timing {
@@ -76,6 +85,7 @@ impl Default for Timing {
             hangup: Duration::from_secs(10),
             unplaced_gap: Duration::from_secs(15 * 60),
             refused_gap: Duration::from_secs(60),
+            hold: Duration::from_secs(60),
         }
     }
 }
@@ -84,12 +94,7 @@ impl Default for Timing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Dispatch claimed the enrollment and pacing gave it a dial start.
-    Claimed {
-        /// When to ask the carrier.
-        dial_at: Timestamp,
-        /// The number the callee sees.
-        from: PhoneNumber,
-    },
+    Claimed(Box<Claim>),
     /// The dial start came and the call must not go out any more. The carrier was not asked.
     Withheld {
         /// Which attempt.
@@ -119,6 +124,12 @@ pub enum Input {
         /// What it knows.
         finding: Finding,
     },
+    /// The carrier refused the attempt as if for its number, and for many others alike: it is not the
+    /// number's fault after all.
+    NotAtFault {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// The call is to be ended, in whatever state it is.
     HangUp {
         /// Which attempt.
@@ -126,6 +137,77 @@ pub enum Input {
         /// Who wants that.
         by: Party,
     },
+}
+
+/// What a claimed enrollment gets its attempt by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// When to ask the carrier.
+    pub dial_at: Timestamp,
+    /// The number the callee would see.
+    pub caller: Pick,
+    /// Until when the callee's range of numbers is not called; none when it is.
+    pub range_rests_until: Option<Timestamp>,
+    /// What the rules go by.
+    pub standing: Standing,
+}
+
+/// What the rules go by, beside the campaign and the enrollment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The campaign's rules as they hold.
+    pub rules: Arc<RuleSet>,
+    /// Where the person is.
+    pub place: Place,
+    /// What is known of the person over all campaigns.
+    pub person: Person,
+}
+
+impl Standing {
+    /// Whether an attempt may begin at `at`.
+    fn judge(&self, snapshot: &Snapshot<'_>, ring: Duration, at: Timestamp) -> Judgement {
+        rules::judge(
+            &self.facts(snapshot.campaign, snapshot.enrollment, ring),
+            at,
+        )
+    }
+
+    /// Whether an attempt may begin at `at` as far as the rules are concerned.
+    pub fn allows(&self, campaign: &Campaign, enrollment: &Enrollment, at: Timestamp) -> bool {
+        match campaign.steps.get(usize::from(enrollment.cursor)) {
+            Some(Step::VoiceCall(call)) => {
+                let facts = self.facts(campaign, enrollment, call.ring_timeout);
+                rules::judge(&facts, at).verdict() == Verdict::Allowed
+            }
+            None => false,
+        }
+    }
+
+    /// What is judged, when the phone may ring for `expected_ring`.
+    pub fn facts<'a>(
+        &'a self,
+        campaign: &'a Campaign,
+        enrollment: &'a Enrollment,
+        expected_ring: Duration,
+    ) -> Facts<'a> {
+        Facts {
+            campaign,
+            enrollment,
+            place: &self.place,
+            rules: &self.rules,
+            person: &self.person,
+            expected_ring,
+        }
+    }
+
+    /// Until when the phone must have begun to ring, so that it stops within calling hours; none
+    /// where they do not end.
+    fn closes_at(&self, ring: Duration, at: Timestamp) -> Option<Timestamp> {
+        match rules::opening_of(&self.rules, &self.place, ring, at) {
+            Opening::Open { closes_at } => closes_at,
+            Opening::Closed { .. } => None,
+        }
+    }
 }
 
 /// What a carrier says to a request for a call.
@@ -201,6 +283,11 @@ pub enum Effect {
         /// Which.
         sid: CallSid,
     },
+    /// Take a call back at the carrier that waits there to be made.
+    Withdraw {
+        /// Which.
+        sid: CallSid,
+    },
     /// Stand the campaign still, because every call would fail alike.
     PauseCampaign {
         /// Why.
@@ -218,19 +305,36 @@ pub enum Effect {
         /// How long.
         wait: Duration,
     },
+    /// A call failed: too many failures stand the campaign still.
+    WatchFailures,
+    /// Somebody answered and heard nobody: too many such calls stand the campaign still.
+    WatchQuality,
+    /// The carrier refused a number: a row of such refusals is the account's.
+    WatchRefusals,
+    /// The carrier does not serve the destination: its range of numbers rests.
+    WatchDestinations,
+    /// The carrier does not accept our own number.
+    RestNumber {
+        /// Which.
+        number: PhoneNumber,
+        /// What it says.
+        fault: Fault,
+    },
     /// Count a refusal that nobody has classified; several in a row stand the campaign still.
     NoteUnclassified {
         /// What the carrier said.
         fault: Fault,
     },
-    /// The carrier accepted a call: refusals before it were not a row.
+    /// Count a request that got no usable answer; several in a row stand the campaign still.
+    NoteUnanswered,
+    /// The carrier accepted a call: refusals and silence before it were not a row.
     NoteAccepted,
 }
 
 /// What follows from `input`, given what is known.
 pub fn decide(snapshot: &Snapshot<'_>, input: &Input, now: Timestamp) -> Decision {
     match input {
-        Input::Claimed { dial_at, from } => open(snapshot, *dial_at, from, now),
+        Input::Claimed(claim) => open(snapshot, claim, now),
         Input::Withheld { attempt } => match snapshot.open(*attempt) {
             Some(open) => reply::withheld(snapshot, open, now),
             None => Decision::default(),
@@ -254,6 +358,7 @@ pub fn decide(snapshot: &Snapshot<'_>, input: &Input, now: Timestamp) -> Decisio
             Some(open) => reply::looked_up(snapshot, open, finding, now),
             None => Decision::default(),
         },
+        Input::NotAtFault { attempt } => reply::not_at_fault(snapshot, *attempt, now),
         Input::HangUp { attempt, by } => match snapshot.open(*attempt) {
             Some(open) => hang_up(snapshot, open, *by, now),
             None => Decision::default(),
@@ -261,25 +366,30 @@ pub fn decide(snapshot: &Snapshot<'_>, input: &Input, now: Timestamp) -> Decisio
     }
 }
 
-/// Opens an attempt for a claimed enrollment, if the rules allow it now.
-fn open(
-    snapshot: &Snapshot<'_>,
-    dial_at: Timestamp,
-    from: &PhoneNumber,
-    now: Timestamp,
-) -> Decision {
+/// Opens an attempt for a claimed enrollment, if the rules allow it at its dial start.
+fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
     let enrollment = snapshot.enrollment;
-    match rules::may_begin(snapshot.campaign, enrollment, now) {
-        Verdict::Allowed => {}
-        // Saving it unchanged ends the claim.
-        Verdict::Hold(_) => return snapshot.save(enrollment.state.clone(), None, vec![]),
-        Verdict::Never(_) => {
-            return snapshot.finish(None, None, now);
-        }
-    }
     let Some(Step::VoiceCall(call)) = snapshot.campaign.steps.get(usize::from(enrollment.cursor))
     else {
-        return snapshot.finish(None, None, now);
+        return snapshot.finish(None, None, None, now);
+    };
+    let judgement = claim
+        .standing
+        .judge(snapshot, call.ring_timeout, claim.dial_at);
+    let from = match (judgement.verdict(), judgement.decided_by()) {
+        (Verdict::Allowed, _) => match open_way(claim) {
+            Ok(from) => from,
+            Err((rule, until)) => return hold(snapshot, rule, until, now),
+        },
+        (Verdict::Never, rule) => return snapshot.finish(None, None, rule, now),
+        // These say that the claim is old news. Saving the enrollment unchanged ends it.
+        (_, Some(Rule::NothingOpen | Rule::CampaignActive | Rule::Due) | None) => {
+            return snapshot.save(enrollment.state.clone(), None, vec![]);
+        }
+        (Verdict::Hold { until }, Some(rule)) => {
+            let until = until.unwrap_or(now + snapshot.timing.hold);
+            return hold(snapshot, rule, until, now);
+        }
     };
     let attempt = Attempt {
         id: enrollment.next_attempt_id(),
@@ -287,11 +397,14 @@ fn open(
         to: enrollment.phone.clone(),
         from: from.clone(),
         reserved_at: now,
-        dial_at,
+        dial_at: claim.dial_at,
+        ring_by: claim.standing.closes_at(call.ring_timeout, claim.dial_at),
+        decision: Some(judgement.record().clone()),
         state: AttemptState::Reserved,
         facts: CallFacts::default(),
     };
-    let mut decision = snapshot.keep_open(attempt.clone(), dial_at + snapshot.timing.reply, now);
+    let check_at = claim.dial_at + snapshot.timing.reply;
+    let mut decision = snapshot.keep_open(attempt.clone(), check_at, now);
     if let Some(change) = &mut decision.save {
         change.enrollment.n_attempts = attempt.id.number;
     }
@@ -301,6 +414,36 @@ fn open(
         max_duration: call.max_duration,
     });
     decision
+}
+
+/// The number to call from, or what stands in the way beside the rules, and until when.
+fn open_way(claim: &Claim) -> Result<&PhoneNumber, (Rule, Timestamp)> {
+    if let Some(until) = claim.range_rests_until {
+        return Err((Rule::Destination, until));
+    }
+    match &claim.caller {
+        Pick::Number(from) => Ok(from),
+        Pick::Wait(until) => Err((Rule::CallerId, *until)),
+        Pick::None => Err((Rule::CallerId, claim.dial_at + CALLER_ID_AGAIN)),
+    }
+}
+
+/// Puts an enrollment off until a rule may allow it, which is told once.
+fn hold(snapshot: &Snapshot<'_>, rule: Rule, until: Timestamp, now: Timestamp) -> Decision {
+    let state = EnrollmentState::Waiting {
+        due_at: until,
+        held_by: Some(rule),
+    };
+    let was_told = matches!(
+        snapshot.enrollment.state,
+        EnrollmentState::Waiting { held_by: Some(before), .. } if before == rule
+    );
+    let events = if was_told {
+        vec![]
+    } else {
+        vec![snapshot.enrollment_event(&state, now)]
+    };
+    snapshot.save(state, None, events)
 }
 
 /// Ends a call, or sees to it that the one that may be on its way is ended.
@@ -368,20 +511,28 @@ impl Snapshot<'_> {
         &self,
         attempt: Option<Attempt>,
         outcome: Option<Outcome>,
+        by_rule: Option<Rule>,
         now: Timestamp,
     ) -> Decision {
         let mut events: Vec<Event> = attempt
             .iter()
             .map(|attempt| self.call_event(attempt, now))
             .collect();
-        let state = EnrollmentState::Finished { outcome, at: now };
+        let state = EnrollmentState::Finished {
+            outcome,
+            by_rule,
+            at: now,
+        };
         events.push(self.enrollment_event(&state, now));
         self.save(state, attempt, events)
     }
 
     /// Saves the enrollment as waiting until `due_at`.
     fn wait(&self, attempt: Attempt, due_at: Timestamp, now: Timestamp) -> Decision {
-        let state = EnrollmentState::Waiting { due_at };
+        let state = EnrollmentState::Waiting {
+            due_at,
+            held_by: None,
+        };
         let events = vec![
             self.call_event(&attempt, now),
             self.enrollment_event(&state, now),
@@ -413,7 +564,7 @@ impl Snapshot<'_> {
 
     fn enrollment_event(&self, state: &EnrollmentState, now: Timestamp) -> Event {
         let due_at = match state {
-            EnrollmentState::Waiting { due_at } => Some(*due_at),
+            EnrollmentState::Waiting { due_at, .. } => Some(*due_at),
             EnrollmentState::Open { .. } | EnrollmentState::Finished { .. } => None,
         };
         let kind = EventKind::Enrollment {

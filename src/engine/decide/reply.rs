@@ -5,8 +5,9 @@ use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, ReleaseReason},
     campaign::CampaignStatus,
+    enrollment::EnrollmentState,
     event::Moment,
-    ids::CallSid,
+    ids::{AttemptId, CallSid},
     outcome::{Fault, FaultClass, Outcome},
     signal::{CallEnd, Signal, SignalKind},
 };
@@ -75,7 +76,11 @@ pub(super) fn replied(
             let wait = snapshot.timing.look;
             rest(snapshot, open, ReleaseReason::Unreachable, wait, now)
         }
-        (CarrierReply::Unknown, _) => ask_later(snapshot, open, 0, now),
+        (CarrierReply::Unknown, _) => {
+            let mut decision = ask_later(snapshot, open, 0, now);
+            decision.effects.push(Effect::NoteUnanswered);
+            decision
+        }
     }
 }
 
@@ -111,17 +116,25 @@ fn refused(snapshot: &Snapshot<'_>, open: &Attempt, fault: &Fault, now: Timestam
     };
     let later = now + snapshot.timing.refused_gap;
     match fault.class {
-        FaultClass::Number | FaultClass::Network => ending::end(
-            snapshot,
-            open.clone(),
-            None,
-            Outcome::Failed(fault.clone()),
+        FaultClass::Number => {
+            let outcome = Outcome::Failed(fault.clone());
+            let mut decision = ending::end(snapshot, open.clone(), None, outcome, now);
+            decision.effects.push(Effect::WatchRefusals);
+            decision
+        }
+        FaultClass::Network => {
+            let outcome = Outcome::Failed(fault.clone());
+            ending::end(snapshot, open.clone(), None, outcome, now)
+        }
+        FaultClass::CallerNumber => released(
             now,
+            Effect::RestNumber {
+                number: open.from.clone(),
+                fault: fault.clone(),
+            },
         ),
-        FaultClass::Account
-        | FaultClass::CallerNumber
-        | FaultClass::Destination
-        | FaultClass::Ours => released(
+        FaultClass::Destination => released(later, Effect::WatchDestinations),
+        FaultClass::Account | FaultClass::Ours => released(
             now,
             Effect::PauseCampaign {
                 fault: fault.clone(),
@@ -232,7 +245,9 @@ fn found(
         at: now,
         kind: status.clone(),
     };
-    let mut decision = told::told(snapshot, open, &signal, now);
+    let mut asked = open.clone();
+    asked.facts.was_looked_up |= matches!(status, SignalKind::Over { .. });
+    let mut decision = told::told(snapshot, &asked, &signal, now);
     let still_open = decision
         .save
         .as_ref()
@@ -246,8 +261,20 @@ fn found(
     }
     if is_overdue(snapshot, open, now) {
         decision.effects.push(Effect::EndCall { sid: sid.clone() });
+    } else if is_queued_too_long(&decision, open, now) {
+        decision.effects.push(Effect::Withdraw { sid: sid.clone() });
     }
     decision
+}
+
+/// Whether calling hours have ended before the phone began to ring (F-24).
+fn is_queued_too_long(decision: &Decision, open: &Attempt, now: Timestamp) -> bool {
+    let after = decision
+        .save
+        .as_ref()
+        .and_then(|change| change.enrollment.open_attempt())
+        .unwrap_or(open);
+    matches!(after.state, AttemptState::Dialing { .. }) && after.ring_by.is_some_and(|by| now >= by)
 }
 
 /// Whether the call should have been over by now.
@@ -269,6 +296,34 @@ fn is_overdue(snapshot: &Snapshot<'_>, open: &Attempt, now: Timestamp) -> bool {
         | AttemptState::Ended { .. }
         | AttemptState::Released { .. } => false,
     }
+}
+
+/// The number was refused, and it was not its fault (F-23): the attempt does not count, and the
+/// contact waits again.
+pub(super) fn not_at_fault(
+    snapshot: &Snapshot<'_>,
+    attempt: AttemptId,
+    now: Timestamp,
+) -> Decision {
+    let is_last = snapshot.enrollment.n_attempts == attempt.number;
+    let is_finished = matches!(snapshot.enrollment.state, EnrollmentState::Finished { .. });
+    let (Some(past), true, true) = (snapshot.past, is_last, is_finished) else {
+        return Decision::default();
+    };
+    let AttemptState::Ended {
+        sid: None,
+        outcome: Outcome::Failed(fault),
+        ..
+    } = &past.state
+    else {
+        return Decision::default();
+    };
+    let why = ReleaseReason::Refused(fault.clone());
+    let mut decision = ending::release(snapshot, past.clone(), why, now, now);
+    if let Some(change) = &mut decision.save {
+        change.enrollment.n_counted = change.enrollment.n_counted.saturating_sub(1);
+    }
+    decision
 }
 
 /// A call turned up for an attempt that was given up.

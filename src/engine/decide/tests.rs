@@ -6,9 +6,12 @@ use crate::domain::{
     attempt::ReleaseReason,
     campaign::{CampaignStatus, PauseReason, tests as campaigns},
     contact::Fields,
-    ids::{ContactId, EnrollmentId, TenantId},
+    holiday::Holidays,
+    ids::{ContactId, EnrollmentId, PlaceKey, TenantId},
     outcome::FaultClass,
+    profile::ProfileId,
     retry::Tally,
+    rules::CampaignRules,
     signal::CallEnd,
 };
 
@@ -39,9 +42,13 @@ impl Case {
             campaign: campaign.id,
             contact: ContactId::new(Uuid::from_u128(3)),
             phone: "+12025550143".parse().unwrap(),
+            place: PlaceKey::new(""),
             name: Some("Ann".to_owned()),
             fields: Fields::new(),
-            state: EnrollmentState::Waiting { due_at: NOW },
+            state: EnrollmentState::Waiting {
+                due_at: NOW,
+                held_by: None,
+            },
             cursor: 0,
             n_attempts: 0,
             n_counted: 0,
@@ -64,14 +71,34 @@ impl Case {
     }
 
     fn claim(&mut self, now: Timestamp) -> Decision {
-        let from = "+12025550100".parse().unwrap();
-        self.take(Input::Claimed { dial_at: now, from }, now)
+        let claim = self.usual_claim(now);
+        self.take(Input::Claimed(Box::new(claim)), now)
+    }
+
+    /// A claim by a campaign without rules of its own, of a person of whom nothing is known.
+    fn usual_claim(&self, now: Timestamp) -> Claim {
+        let own = CampaignRules {
+            profile: ProfileId::NONE,
+            ..CampaignRules::default()
+        };
+        let rules = RuleSet::new(&own, &Holidays::default(), now);
+        Claim {
+            dial_at: now,
+            caller: Pick::Number("+12025550100".parse().unwrap()),
+            range_rests_until: None,
+            standing: Standing {
+                place: Place::of(&self.enrollment.phone, None, &own.zone),
+                rules: Arc::new(rules),
+                person: Person::default(),
+            },
+        }
     }
 
     fn take(&mut self, input: Input, now: Timestamp) -> Decision {
         let about = match &input {
-            Input::Claimed { .. } => None,
+            Input::Claimed(_) => None,
             Input::Withheld { attempt }
+            | Input::NotAtFault { attempt }
             | Input::Replied { attempt, .. }
             | Input::Told { attempt, .. }
             | Input::LookedUp { attempt, .. }
@@ -154,7 +181,7 @@ impl Case {
     fn state(&self) -> String {
         match &self.enrollment.state {
             EnrollmentState::Open { attempt, .. } => attempt.state.name().to_owned(),
-            EnrollmentState::Waiting { due_at } => {
+            EnrollmentState::Waiting { due_at, .. } => {
                 format!("due in {} s", due_at.duration_since(NOW).as_secs())
             }
             EnrollmentState::Finished { outcome, .. } => {
@@ -320,6 +347,21 @@ fn a_call_that_turns_up_for_a_given_up_attempt_is_ended() {
     assert_eq!(case.state(), "due in 930 s");
 }
 
+// proves F-04
+#[test]
+fn a_call_that_turns_up_after_it_was_hung_up_and_given_up_is_ended() {
+    let mut case = Case::reserved();
+    let attempt = case.first();
+    let by = Party::Operator;
+    case.take(Input::HangUp { attempt, by }, after(1));
+    case.look(Finding::Absent, after(20));
+    case.look(Finding::Absent, after(30));
+    assert_eq!(case.state(), "finished canceled");
+    let decision = case.tell(SignalKind::Ringing, after(60));
+    assert_eq!(decision.effects, [Effect::EndCall { sid: sid("CA1") }]);
+    assert_eq!(case.state(), "finished canceled");
+}
+
 #[test]
 fn a_second_call_for_one_attempt_is_ended() {
     let mut case = Case::reserved();
@@ -344,7 +386,7 @@ fn a_busy_contact_waits_and_a_dead_number_is_the_end() {
 fn attempts_never_exceed_the_budget() {
     let mut case = Case::new();
     let mut n_dials = 0;
-    while let EnrollmentState::Waiting { due_at: now } = case.enrollment.state {
+    while let EnrollmentState::Waiting { due_at: now, .. } = case.enrollment.state {
         n_dials += case.claim(now).effects.len();
         let attempt = case.enrollment.open_attempt().unwrap().id;
         let signal = Signal {
@@ -381,7 +423,23 @@ fn whose_fault_a_refusal_is_decides() {
     );
     assert_eq!(
         refused(FaultClass::Number),
-        ("finished failed".into(), vec![])
+        ("finished failed".into(), vec![Effect::WatchRefusals])
+    );
+    assert_eq!(
+        refused(FaultClass::Destination),
+        ("due in 61 s".into(), vec![Effect::WatchDestinations])
+    );
+    let number = "+12025550100".parse().unwrap();
+    let fault_of_number = fault(FaultClass::CallerNumber);
+    assert_eq!(
+        refused(FaultClass::CallerNumber),
+        (
+            "due in 1 s".into(),
+            vec![Effect::RestNumber {
+                number,
+                fault: fault_of_number
+            }]
+        )
     );
     assert_eq!(
         refused(FaultClass::Unclassified),
@@ -517,6 +575,45 @@ fn a_hang_up_while_the_request_is_on_its_way_ends_the_call_and_keeps_it_on_recor
     assert_eq!(case.past[0].state.outcome(), Some(&Outcome::Canceled));
 }
 
+// proves F-24
+#[test]
+fn a_call_that_a_pause_took_back_is_not_counted_and_is_made_again() {
+    let paused = CampaignStatus::Paused(PauseReason::Operator);
+    let gap = Timing::default().refused_gap;
+    for (status, rang, due_at) in [
+        (paused.clone(), false, after(5)),
+        (paused, true, after(5) + gap),
+        (CampaignStatus::Active, false, after(5) + gap),
+    ] {
+        let mut case = Case::reserved();
+        case.reply(CarrierReply::Accepted(sid("CA1")), after(1));
+        if rang {
+            case.tell(SignalKind::Ringing, after(2));
+        }
+        case.campaign.status = status;
+        case.tell(over(CallEnd::Canceled), after(5));
+        assert_eq!(case.past[0].state.outcome(), Some(&Outcome::Canceled));
+        assert_eq!(case.past[0].state.sid(), Some(&sid("CA1")));
+        let held_by = None;
+        assert_eq!(
+            case.enrollment.state,
+            EnrollmentState::Waiting { due_at, held_by }
+        );
+        assert_eq!(
+            (case.enrollment.n_attempts, case.enrollment.n_counted),
+            (1, 0)
+        );
+    }
+    let mut case = Case::reserved();
+    case.reply(CarrierReply::Accepted(sid("CA1")), after(1));
+    case.campaign.status = CampaignStatus::Cancelled;
+    case.tell(over(CallEnd::Canceled), after(5));
+    assert!(matches!(
+        case.enrollment.state,
+        EnrollmentState::Finished { .. }
+    ));
+}
+
 // proves F-17
 #[test]
 fn a_talk_is_asked_about_every_minute() {
@@ -610,7 +707,10 @@ proptest! {
             let kind = all_signals()[*index].clone();
             let decision = case.tell(kind, after(10));
             prop_assert!(
-                decision.effects.iter().all(|effect| matches!(effect, Effect::NoteAccepted | Effect::NoteAgentJoined)),
+                decision.effects.iter().all(|effect| matches!(
+                    effect,
+                    Effect::NoteAccepted | Effect::NoteAgentJoined | Effect::WatchQuality
+                )),
                 "{:?}", decision.effects
             );
         }
@@ -620,4 +720,143 @@ proptest! {
         prop_assert_eq!(facts.duration, Some(Duration::from_secs(30)));
         prop_assert_eq!(case.enrollment.n_counted, 1);
     }
+}
+
+/// A claim under the rules that `own` asks for.
+fn claim_under(case: &Case, own: CampaignRules, now: Timestamp) -> Claim {
+    let mut claim = case.usual_claim(now);
+    claim.standing.rules = Arc::new(RuleSet::new(&own, &Holidays::default(), now));
+    claim
+}
+
+fn no_profile() -> CampaignRules {
+    CampaignRules {
+        profile: ProfileId::NONE,
+        ..CampaignRules::default()
+    }
+}
+
+// proves F-69
+#[test]
+fn outside_the_hours_an_enrollment_is_put_off_until_they_begin() {
+    let mut case = Case::new();
+    let own = CampaignRules {
+        window: Some("thu 05:00-06:00".parse().unwrap()),
+        ..no_profile()
+    };
+    // Thursday 2025-10-09, 04:53:20 in New York.
+    let claim = claim_under(&case, own, NOW);
+    let decision = case.take(Input::Claimed(Box::new(claim)), NOW);
+    assert!(decision.effects.is_empty());
+    let due_at = "2025-10-09T09:00:00Z".parse().unwrap();
+    let held_by = Some(Rule::CallingWindow);
+    assert_eq!(
+        case.enrollment.state,
+        EnrollmentState::Waiting { due_at, held_by }
+    );
+    assert_eq!(case.enrollment.n_attempts, 0);
+}
+
+// proves F-71
+#[test]
+fn a_rule_that_never_allows_ends_the_enrollment_by_its_name() {
+    let mut case = Case::new();
+    let own = CampaignRules {
+        requires_consent: true,
+        ..no_profile()
+    };
+    let claim = claim_under(&case, own, NOW);
+    case.take(Input::Claimed(Box::new(claim)), NOW);
+    let EnrollmentState::Finished {
+        by_rule, outcome, ..
+    } = &case.enrollment.state
+    else {
+        panic!("{:?}", case.enrollment.state);
+    };
+    assert_eq!((*by_rule, outcome), (Some(Rule::Consent), &None));
+}
+
+// proves F-22
+#[test]
+fn whoever_has_a_number_in_a_resting_range_is_put_off() {
+    let mut case = Case::new();
+    let mut claim = case.usual_claim(NOW);
+    claim.range_rests_until = Some(after(3600));
+    case.take(Input::Claimed(Box::new(claim)), NOW);
+    let (due_at, held_by) = (after(3600), Some(Rule::Destination));
+    assert_eq!(
+        case.enrollment.state,
+        EnrollmentState::Waiting { due_at, held_by }
+    );
+}
+
+#[test]
+fn without_a_free_number_to_call_from_an_enrollment_is_put_off() {
+    let mut case = Case::new();
+    let mut claim = case.usual_claim(NOW);
+    claim.caller = Pick::Wait(after(30));
+    case.take(Input::Claimed(Box::new(claim)), NOW);
+    let (due_at, held_by) = (after(30), Some(Rule::CallerId));
+    assert_eq!(
+        case.enrollment.state,
+        EnrollmentState::Waiting { due_at, held_by }
+    );
+}
+
+// proves F-75
+#[test]
+fn an_attempt_keeps_by_which_rules_it_was_allowed() {
+    let case = Case::reserved();
+    let open = case.enrollment.open_attempt().unwrap();
+    let decision = open.decision.as_ref().unwrap();
+    assert_eq!(decision.profile, "none");
+    assert_eq!((decision.at, decision.region.as_str()), (NOW, "US-DC"));
+}
+
+// proves F-24
+#[test]
+fn a_call_that_is_still_queued_when_calling_hours_end_is_taken_back() {
+    let mut case = Case::new();
+    let own = CampaignRules {
+        window: Some("thu 04:00-04:54".parse().unwrap()),
+        ..no_profile()
+    };
+    let claim = claim_under(&case, own, NOW);
+    case.take(Input::Claimed(Box::new(claim)), NOW);
+    case.reply(CarrierReply::Accepted(sid("CA1")), after(1));
+    let by = case.enrollment.open_attempt().unwrap().ring_by.unwrap();
+    assert!(by > after(2) && by < after(40), "{by}");
+    let attempt = case.first();
+    let found = |version| Input::LookedUp {
+        attempt,
+        version,
+        finding: Finding::Found {
+            sid: sid("CA1"),
+            status: SignalKind::Placed,
+        },
+    };
+    let version = case.enrollment.version;
+    let early = case.take(found(version), after(2));
+    assert_eq!(early.effects, []);
+    let version = case.enrollment.version;
+    let late = case.take(found(version), by);
+    assert_eq!(late.effects, [Effect::Withdraw { sid: sid("CA1") }]);
+}
+
+// proves F-23
+#[test]
+fn a_number_that_was_refused_for_the_account_s_sake_waits_again_uncounted() {
+    let mut case = Case::reserved();
+    case.reply(CarrierReply::Refused(fault(FaultClass::Number)), after(1));
+    assert_eq!(case.state(), "finished failed");
+    let attempt = case.first();
+    case.take(Input::NotAtFault { attempt }, after(2));
+    assert_eq!(case.state(), "due in 2 s");
+    assert_eq!(
+        (case.enrollment.n_attempts, case.enrollment.n_counted),
+        (1, 0)
+    );
+    let version = case.enrollment.version;
+    case.take(Input::NotAtFault { attempt }, after(3));
+    assert_eq!(case.enrollment.version, version, "twice is once");
 }

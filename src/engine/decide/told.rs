@@ -79,7 +79,10 @@ pub(super) fn told_late(snapshot: &Snapshot<'_>, signal: &Signal, now: Timestamp
         return Decision::default();
     };
     match (&past.state, &signal.sid) {
-        (AttemptState::Released { .. }, Some(sid)) if shows_life(&signal.kind) => {
+        // Nobody knew of a call when the attempt was given back, or hung up before it had a name.
+        (AttemptState::Released { .. } | AttemptState::Ended { sid: None, .. }, Some(sid))
+            if shows_life(&signal.kind) =>
+        {
             reply::late_call(snapshot, past, sid, now)
         }
         (
@@ -190,7 +193,14 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
         AttemptState::Connected { since, .. } => (*since + length + timing.talk)
             .min(now + timing.going_on)
             .max(now + timing.look),
-        AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {
+        AttemptState::Dialing { .. } => {
+            let rung = attempt.dial_at + ring + timing.answer;
+            // Looked at when calling hours end, if it is still queued then (F-24).
+            let by = attempt.ring_by.filter(|by| *by > now);
+            rung.max(now + timing.look)
+                .min(by.unwrap_or(rung.max(now + timing.look)))
+        }
+        AttemptState::Ringing { .. } => {
             (attempt.dial_at + ring + timing.answer).max(now + timing.look)
         }
         AttemptState::Reserved
@@ -277,10 +287,14 @@ fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Decisi
             *last = outcome.clone();
         }
     }
-    let events = if attempt.state == past.state {
-        vec![]
-    } else {
-        vec![snapshot.call_event(&attempt, signal.at)]
-    };
-    snapshot.save(state, Some(attempt), events)
+    if attempt.state == past.state {
+        return snapshot.save(state, Some(attempt), vec![]);
+    }
+    let events = vec![snapshot.call_event(&attempt, signal.at)];
+    // Looked at once more: it ended as something else than was known at its end.
+    let effects = ending::watch(&attempt);
+    Decision {
+        effects,
+        ..snapshot.save(state, Some(attempt), events)
+    }
 }

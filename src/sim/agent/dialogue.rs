@@ -8,6 +8,7 @@ pub struct Dialogue {
     chance: Chance,
     session: String,
     replies_left: usize,
+    is_unwanted: bool,
     n_lines: usize,
 }
 
@@ -28,6 +29,7 @@ impl Dialogue {
             chance,
             session,
             replies_left: n_replies.max(1),
+            is_unwanted: false,
             n_lines: 0,
         }
     }
@@ -35,7 +37,11 @@ impl Dialogue {
     pub fn reply(&mut self) -> Reply {
         self.replies_left = self.replies_left.saturating_sub(1);
         let is_last = self.replies_left == 0;
-        let lines = if is_last { FAREWELLS } else { REPLIES };
+        let lines = match (is_last, self.is_unwanted) {
+            (true, true) => LAST_FAREWELLS,
+            (true, false) => FAREWELLS,
+            (false, _) => REPLIES,
+        };
         Reply {
             text: self.line("agent", lines),
             is_last,
@@ -45,6 +51,13 @@ impl Dialogue {
     /// What the caller is taken to have said.
     pub fn transcript(&mut self) -> &'static str {
         self.line("caller", CALLER_LINES)
+    }
+
+    /// The caller wants no more calls: what they said. The next reply is a farewell for good.
+    pub fn refusal(&mut self) -> &'static str {
+        self.replies_left = 1;
+        self.is_unwanted = true;
+        self.line("caller", REFUSALS)
     }
 
     fn line(&mut self, speaker: &str, lines: &'static [&'static str]) -> &'static str {
@@ -70,6 +83,16 @@ const FAREWELLS: &[&str] = &[
     "Thank you for your time. Have a good day, goodbye.",
     "Then I will send it over. Thank you, goodbye.",
     "All clear, I will not keep you any longer. Goodbye.",
+];
+
+const LAST_FAREWELLS: &[&str] = &[
+    "Understood, you will not be called again. Goodbye.",
+    "I have noted that, this was the last call. Goodbye.",
+];
+
+const REFUSALS: &[&str] = &[
+    "Please do not call me again.",
+    "Take me off your list, please.",
 ];
 
 const CALLER_LINES: &[&str] = &[
@@ -101,5 +124,13 @@ mod tests {
         };
         assert_eq!(lines(), lines());
         assert_eq!(lines().1.map(|reply| reply.is_last), [false, false, true]);
+    }
+
+    #[test]
+    fn after_a_refusal_the_next_line_is_the_last() {
+        let mut dialogue = Dialogue::new(Chance::seeded(5), 3, (3, 3));
+        assert!(REFUSALS.contains(&dialogue.refusal()));
+        let reply = dialogue.reply();
+        assert!(reply.is_last && LAST_FAREWELLS.contains(&reply.text));
     }
 }

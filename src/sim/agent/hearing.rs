@@ -1,18 +1,19 @@
-//! Hearing: tells from the incoming audio when the caller begins and stops to speak. Pure.
+//! Hearing: tells from the incoming audio when the caller begins and stops to speak, and whether it
+//! was that they want no more calls. Pure.
 
 use std::time::Duration;
 
 use crate::sim::{
     config::AudioFormat,
     pace::Pace,
-    tone::{is_voice_in_mulaw, is_voice_in_pcm},
+    tone::{Saying, is_said_in_mulaw, is_said_in_pcm, is_voice_in_mulaw, is_voice_in_pcm},
 };
 
 /// A change in what the caller does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
     SpeechBegan,
-    SpeechEnded,
+    SpeechEnded(Saying),
 }
 
 /// Listens to one conversation; time is that of the audio, not of its arrival.
@@ -23,6 +24,9 @@ pub struct Hearing {
     is_speaking: bool,
     /// How long the opposite of the present state has been heard.
     contrary: Duration,
+    /// Pieces of the present speech, and how many of them ask for no more calls.
+    n_pieces: u32,
+    n_asking: u32,
 }
 
 const BEGINS_AFTER: Duration = Duration::from_millis(60);
@@ -38,6 +42,8 @@ impl Hearing {
             ends_after: pace.shorten_to(LIFELIKE_END, SHORTEST_END),
             is_speaking: false,
             contrary: Duration::ZERO,
+            n_pieces: 0,
+            n_asking: 0,
         }
     }
 
@@ -55,8 +61,15 @@ impl Hearing {
             AudioFormat::Ulaw8000 => is_voice_in_mulaw(piece),
             AudioFormat::Pcm16000 => is_voice_in_pcm(piece),
         };
+        if is_voice {
+            self.n_pieces += 1;
+            self.n_asking += u32::from(self.asks(piece));
+        }
         if is_voice == self.is_speaking {
             self.contrary = Duration::ZERO;
+            if !is_voice {
+                self.forget();
+            }
             return None;
         }
         let micros = piece.len() * 1_000 / self.format.bytes_per_ms();
@@ -74,8 +87,26 @@ impl Hearing {
         Some(if is_voice {
             Heard::SpeechBegan
         } else {
-            Heard::SpeechEnded
+            Heard::SpeechEnded(self.forget())
         })
+    }
+
+    fn asks(&self, piece: &[u8]) -> bool {
+        match self.format {
+            AudioFormat::Ulaw8000 => is_said_in_mulaw(Saying::DoNotCall, piece),
+            AudioFormat::Pcm16000 => is_said_in_pcm(Saying::DoNotCall, 16_000, piece),
+        }
+    }
+
+    /// What the speech said that is over now.
+    fn forget(&mut self) -> Saying {
+        let asks = self.n_asking > self.n_pieces / 2;
+        (self.n_pieces, self.n_asking) = (0, 0);
+        if asks {
+            Saying::DoNotCall
+        } else {
+            Saying::SmallTalk
+        }
     }
 }
 
@@ -97,7 +128,31 @@ mod tests {
         );
         assert_eq!(hearing.listen(&silence.repeat(7)), []);
         assert_eq!(hearing.listen(&voice), []);
-        assert_eq!(hearing.listen(&silence.repeat(8)), [Heard::SpeechEnded]);
+        assert_eq!(
+            hearing.listen(&silence.repeat(8)),
+            [Heard::SpeechEnded(Saying::SmallTalk)]
+        );
+    }
+
+    #[test]
+    fn who_asks_for_no_more_calls_is_understood_and_only_then() {
+        for format in [AudioFormat::Ulaw8000, AudioFormat::Pcm16000] {
+            let mut hearing = Hearing::new(format, Pace::new(20.0));
+            let mut say = |saying: Saying| {
+                let (mut audio, silence) = match format {
+                    AudioFormat::Ulaw8000 => (mulaw_tone(saying.hertz(), 8 * 300), SILENCE),
+                    AudioFormat::Pcm16000 => (pcm_tone(saying.hertz(), 16_000, 16 * 300), 0),
+                };
+                audio.resize(audio.len() + format.bytes_per_ms() * 200, silence);
+                hearing.listen(&audio)
+            };
+            for saying in [Saying::DoNotCall, Saying::SmallTalk, Saying::DoNotCall] {
+                assert_eq!(
+                    say(saying),
+                    [Heard::SpeechBegan, Heard::SpeechEnded(saying)]
+                );
+            }
+        }
     }
 
     #[test]
@@ -107,7 +162,7 @@ mod tests {
         audio.resize(audio.len() + 32 * 200, 0);
         assert_eq!(
             hearing.listen(&audio),
-            [Heard::SpeechBegan, Heard::SpeechEnded]
+            [Heard::SpeechBegan, Heard::SpeechEnded(Saying::SmallTalk)]
         );
     }
 }

@@ -17,6 +17,12 @@ pub enum ClientMessage<'a> {
     },
     /// Typed text; counts as a turn of the caller.
     UserMessage(String),
+    /// What the client's tool says.
+    ToolResult {
+        tool_call_id: String,
+        result: String,
+        is_error: bool,
+    },
     /// Heard and ignored.
     Other,
 }
@@ -29,6 +35,10 @@ struct Frame<'a> {
     kind: Option<Cow<'a, str>>,
     event_id: Option<i64>,
     text: Option<Value>,
+    tool_call_id: Option<String>,
+    result: Option<Value>,
+    #[serde(default)]
+    is_error: bool,
 }
 
 impl<'a> ClientMessage<'a> {
@@ -38,6 +48,9 @@ impl<'a> ClientMessage<'a> {
         if let Some(audio) = frame.user_audio_chunk {
             return Ok(ClientMessage::Audio(audio));
         }
+        if frame.kind.as_deref() == Some("client_tool_result") {
+            return frame.tool_result();
+        }
         match (frame.kind.as_deref(), frame.event_id, frame.text) {
             (Some("pong"), Some(event_id), _) => Ok(ClientMessage::Pong { event_id }),
             (Some("pong"), None, _) => Err("pong without event_id".to_owned()),
@@ -46,6 +59,20 @@ impl<'a> ClientMessage<'a> {
             }
             (Some(_), ..) => Ok(ClientMessage::Other),
             (None, ..) => Err("a message without type".to_owned()),
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// The service takes texts only: objects have to be written as one.
+    fn tool_result(self) -> Result<ClientMessage<'a>, String> {
+        match (self.tool_call_id, self.result) {
+            (Some(tool_call_id), Some(Value::String(result))) => Ok(ClientMessage::ToolResult {
+                tool_call_id,
+                result,
+                is_error: self.is_error,
+            }),
+            _ => Err("a tool result without tool_call_id or without a text".to_owned()),
         }
     }
 }
@@ -108,6 +135,23 @@ pub fn ping(event_id: i64, ping_ms: Option<u64>) -> Value {
     json!({"type": "ping", "ping_event": {"event_id": event_id, "ping_ms": ping_ms}})
 }
 
+pub fn client_tool_call(
+    tool_name: &str,
+    tool_call_id: &str,
+    parameters: &Value,
+    event_id: u64,
+) -> Value {
+    json!({
+        "type": "client_tool_call",
+        "client_tool_call": {
+            "tool_name": tool_name,
+            "tool_call_id": tool_call_id,
+            "parameters": parameters,
+            "event_id": event_id,
+        },
+    })
+}
+
 pub fn end_call(tool_call_id: &str, event_id: u64) -> Value {
     json!({
         "type": "agent_tool_response",
@@ -148,6 +192,16 @@ mod tests {
         assert_eq!(typed, Ok(ClientMessage::UserMessage("hi".to_owned())));
         let update = ClientMessage::read(r#"{"type":"contextual_update","text":"page"}"#);
         assert_eq!(update, Ok(ClientMessage::Other));
+        let result = r#"{"type":"client_tool_result","tool_call_id":"tc_1","result":"noted"}"#;
+        assert_eq!(
+            ClientMessage::read(result),
+            Ok(ClientMessage::ToolResult {
+                tool_call_id: "tc_1".to_owned(),
+                result: "noted".to_owned(),
+                is_error: false,
+            })
+        );
+        assert!(ClientMessage::read(&result.replace("\"noted\"", "{}")).is_err());
         assert!(ClientMessage::read("{}").is_err());
         assert!(ClientMessage::read("hello").is_err());
     }

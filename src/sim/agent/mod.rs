@@ -1,7 +1,9 @@
 //! An ElevenLabs voice agent on the wire: signed URLs, the conversation socket, the record.
 //!
 //! The agent follows a small script: it greets, listens for a voice by its loudness, answers a few
-//! times and ends the call. It understands nothing of what is said and knows nothing of carriers.
+//! times and ends the call. Of what is said it understands one thing, by its pitch: that the caller
+//! wants no more calls. Then it uses the client's tool `do_not_call` and ends the call. It knows nothing
+//! of carriers.
 
 mod dialogue;
 mod hearing;

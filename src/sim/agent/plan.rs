@@ -11,6 +11,8 @@ pub const TURN_TIMEOUT: Duration = Duration::from_secs(7);
 pub const SHORTEST_TURN_TIMEOUT: Duration = Duration::from_millis(1_000);
 pub const FAREWELL_TIME: Duration = Duration::from_millis(600);
 pub const SHORTEST_FAREWELL: Duration = Duration::from_millis(40);
+/// How long the agent waits for a tool of the client before it goes on without.
+pub const TOOL_TIMEOUT: Duration = Duration::from_secs(20);
 pub const CRASH_AFTER: Duration = Duration::from_secs(4);
 pub const SHORTEST_CRASH: Duration = Duration::from_millis(250);
 /// A client that sends nothing for this long is taken for dead.

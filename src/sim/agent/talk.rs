@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::extract::ws::{Message, WebSocket};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -14,14 +14,18 @@ use super::{
     message::{self, ClientMessage},
     plan::{
         CLIENT_SILENCE, CRASH_AFTER, FAREWELL_TIME, FIRST_PING, Mishap, Plan, SHORTEST_CRASH,
-        SHORTEST_FAREWELL, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT, THINKING_TIME, TURN_TIMEOUT,
-        mishap,
+        SHORTEST_FAREWELL, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT, THINKING_TIME, TOOL_TIMEOUT,
+        TURN_TIMEOUT, mishap,
     },
     record::{Line, Record, Speaker},
     session::{Ending, stopped},
     voice::AgentVoice,
 };
-use crate::sim::{ledger::ConversationFacts, simulation::Simulation};
+use crate::sim::{
+    ledger::{ConversationFacts, ToolFacts},
+    simulation::Simulation,
+    tone::Saying,
+};
 
 pub struct Talk<'a> {
     simulation: Arc<Simulation>,
@@ -39,11 +43,16 @@ pub struct Talk<'a> {
     /// The id of the agent's last utterance and when a client that plays it has finished.
     spoken: (u64, Instant),
     is_farewell_said: bool,
+    /// The call of the client's tool that has no answer yet.
+    tool_call: Option<String>,
     next_ping: i64,
     /// When each unanswered ping was sent.
     pings: BTreeMap<i64, Instant>,
     last_ping_ms: Option<u64>,
 }
+
+/// The client's tool for callers who want no more calls.
+const DO_NOT_CALL: &str = "do_not_call";
 
 /// Either the talk goes on, or it ends like this.
 type Step = Result<(), Ending>;
@@ -68,6 +77,7 @@ impl<'a> Talk<'a> {
             event_id: 0,
             spoken: (0, Instant::now()),
             is_farewell_said: false,
+            tool_call: None,
             next_ping: 1,
             pings: BTreeMap::new(),
             last_ping_ms: None,
@@ -245,6 +255,14 @@ impl<'a> Talk<'a> {
                 Ok(())
             }
             Ok(ClientMessage::UserMessage(text)) => self.hear_out(&text).await,
+            Ok(ClientMessage::ToolResult {
+                tool_call_id,
+                result,
+                is_error,
+            }) => {
+                self.take_tool_result(&tool_call_id, result, is_error);
+                Ok(())
+            }
             Ok(ClientMessage::Other) => Ok(()),
             Err(problem) => Err(Ending::failure(1008, "invalid_message", problem)),
         }
@@ -274,10 +292,11 @@ impl<'a> Talk<'a> {
         for heard in self.hearing.listen(&audio) {
             match heard {
                 Heard::SpeechBegan => self.fall_silent().await?,
-                Heard::SpeechEnded => {
+                Heard::SpeechEnded(Saying::SmallTalk) => {
                     let text = self.dialogue.transcript();
                     self.hear_out(text).await?;
                 }
+                Heard::SpeechEnded(Saying::DoNotCall) => self.be_refused().await?,
             }
         }
         Ok(())
@@ -335,6 +354,41 @@ impl<'a> Talk<'a> {
             self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
         }
         Ok(())
+    }
+
+    /// The caller wants no more calls: has the client note it, then says goodbye.
+    async fn be_refused(&mut self) -> Step {
+        let reason = self.dialogue.refusal();
+        self.hear_out(reason).await?;
+        let has_tool = self.initiation.client_events.contains("client_tool_call");
+        if self.is_farewell_said || !has_tool {
+            return Ok(());
+        }
+        let id = self.simulation.new_sid("tc_");
+        self.event_id += 1;
+        let parameters = json!({ "reason": reason });
+        let call = message::client_tool_call(DO_NOT_CALL, &id, &parameters, self.event_id);
+        self.tool_call = Some(id);
+        self.plan(Plan::Reply, TOOL_TIMEOUT);
+        self.send(call).await
+    }
+
+    fn take_tool_result(&mut self, tool_call_id: &str, result: String, is_error: bool) {
+        if self.tool_call.as_deref() != Some(tool_call_id) {
+            return;
+        }
+        self.tool_call = None;
+        self.facts.tools.push(ToolFacts {
+            name: DO_NOT_CALL,
+            result,
+            is_error,
+        });
+        self.simulation
+            .ledger
+            .conversation_changed(self.facts.clone());
+        if !self.is_farewell_said {
+            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+        }
     }
 
     fn note(&mut self, speaker: Speaker, text: &str, event_id: u64) {

@@ -36,6 +36,10 @@ pub async fn create_call(
     match mishap {
         Some(Mishap::Throttled) => return refused(&simulation, Refusal::too_many_requests()),
         Some(Mishap::FailsBefore) => return refused(&simulation, Refusal::internal_error()),
+        Some(Mishap::Refused(code)) => {
+            let message = format!("Account not allowed to call {}", order.to);
+            return refused(&simulation, Refusal::bad_request(code, message));
+        }
         Some(Mishap::FailsAfter | Mishap::HangsAfter) | None => {}
     }
     let call = match place(&simulation, order) {
@@ -52,7 +56,7 @@ pub async fn create_call(
                 .await;
             created(&call)
         }
-        Some(Mishap::Throttled | Mishap::FailsBefore) | None => created(&call),
+        Some(Mishap::Throttled | Mishap::Refused(_) | Mishap::FailsBefore) | None => created(&call),
     }
 }
 
@@ -75,6 +79,7 @@ fn bad_gateway() -> Response {
 #[derive(Debug, Clone, Copy)]
 enum Mishap {
     Throttled,
+    Refused(u32),
     FailsBefore,
     FailsAfter,
     HangsAfter,
@@ -83,6 +88,9 @@ enum Mishap {
 fn mishap(simulation: &Simulation, to: &str) -> Option<Mishap> {
     let n_requests = simulation.ledger.count_request(to).to_string();
     let faults = simulation.faults();
+    if let Some(code) = faults.refusal_of(to) {
+        return Some(Mishap::Refused(code));
+    }
     [
         (Mishap::Throttled, "throttled", faults.create_throttled),
         (Mishap::FailsBefore, "fails", faults.create_fails),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     fields::Target,
     interpreter::Line,
-    media_message::{Command, MessageWriter, SILENT_PAYLOAD, SPOKEN_PAYLOAD, read},
+    media_message::{Command, MessageWriter, SILENT_PAYLOAD, read, spoken_payload},
     playback::Playback,
     status_callback::notify,
     twiml::Stream,
@@ -243,8 +243,13 @@ impl<'a, 'b> Session<'a, 'b> {
         let is_audible = self.playback.is_audible(self.opened.elapsed());
         let since_answer = self.line.answered.elapsed();
         let payload = match self.line.mouth.step(since_answer, is_audible) {
-            Sound::Speech => &*SPOKEN_PAYLOAD,
+            Sound::Speech(saying) => spoken_payload(saying),
             Sound::Silence => &*SILENT_PAYLOAD,
+            Sound::Key(key) => {
+                let pressed = self.writer.key(key);
+                self.send(pressed).await?;
+                &*SILENT_PAYLOAD
+            }
             Sound::Gone => {
                 self.line.gone.cancel();
                 return Ok(());

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::sim::tone::{FRAME_BYTES, SILENCE, mulaw_tone};
+use crate::sim::tone::{FRAME_BYTES, SILENCE, Saying, mulaw_tone};
 
 /// What the dialer asks of a stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,10 +90,18 @@ pub static SILENT_PAYLOAD: LazyLock<String> =
     LazyLock::new(|| STANDARD.encode([SILENCE; FRAME_BYTES]));
 
 /// One frame of the callee's voice: whole periods of a tone, so frames join without a click.
-pub static SPOKEN_PAYLOAD: LazyLock<String> =
-    LazyLock::new(|| STANDARD.encode(mulaw_tone(CALLEE_HERTZ, FRAME_BYTES)));
+pub fn spoken_payload(saying: Saying) -> &'static str {
+    static SMALL_TALK: LazyLock<String> = LazyLock::new(|| voice(Saying::SmallTalk));
+    static DO_NOT_CALL: LazyLock<String> = LazyLock::new(|| voice(Saying::DoNotCall));
+    match saying {
+        Saying::SmallTalk => &SMALL_TALK,
+        Saying::DoNotCall => &DO_NOT_CALL,
+    }
+}
 
-const CALLEE_HERTZ: u32 = 250;
+fn voice(saying: Saying) -> String {
+    STANDARD.encode(mulaw_tone(saying.hertz(), FRAME_BYTES))
+}
 
 /// Writes the messages of one stream, numbering them.
 #[derive(Debug)]
@@ -170,6 +178,17 @@ impl MessageWriter {
         .to_string()
     }
 
+    /// A key that the callee pressed.
+    pub fn key(&mut self, digit: char) -> String {
+        json!({
+            "event": "dtmf",
+            "streamSid": self.stream_sid,
+            "sequenceNumber": self.next_number(),
+            "dtmf": {"track": "inbound_track", "digit": digit},
+        })
+        .to_string()
+    }
+
     pub fn stop(&mut self) -> String {
         json!({
             "event": "stop",
@@ -239,10 +258,15 @@ mod tests {
         assert_eq!(start["sequenceNumber"], "1");
         assert_eq!(start["start"]["customParameters"], json!({}));
         writer.media(&SILENT_PAYLOAD);
-        let media: Value = serde_json::from_str(&writer.media(&SPOKEN_PAYLOAD)).unwrap();
+        let media: Value =
+            serde_json::from_str(&writer.media(spoken_payload(Saying::SmallTalk))).unwrap();
         assert_eq!(media["sequenceNumber"], "3");
         assert_eq!(media["media"]["chunk"], "2");
         assert_eq!(media["media"]["timestamp"], "122");
         assert_eq!(media["media"]["payload"].as_str().unwrap().len(), 216);
+        let key: Value = serde_json::from_str(&writer.key('9')).unwrap();
+        let expected = json!({"event": "dtmf", "streamSid": "MZ1", "sequenceNumber": "4",
+            "dtmf": {"track": "inbound_track", "digit": "9"}});
+        assert_eq!(key, expected);
     }
 }

@@ -4,14 +4,14 @@ use mongodb::bson::{Document, doc};
 
 use super::{
     MongoStore,
-    documents::{self, Order},
+    documents::{self, Order, to_bson},
 };
 use crate::{
-    domain::{enrollment::CallRecord, ids::TenantId},
+    domain::{attempt::AttemptState, enrollment::CallRecord, ids::TenantId},
     store::{
         CallFilter, Page, PageRequest, StoreResult,
         paging::{self, Position},
-        records::CallDocument,
+        records::{CallCounts, CallDocument},
     },
 };
 
@@ -63,13 +63,28 @@ fn matches(tenant: TenantId, filter: &CallFilter) -> Document {
 /// A call's document.
 pub fn write(call: &CallRecord) -> StoreResult<Document> {
     let state = &call.attempt.state;
-    documents::write(
+    let mut document = documents::write(
         &CallDocument(call.clone()),
         doc! {
             "_id": call.attempt.id.to_string(),
             "enrollment": call.attempt.id.enrollment.to_string(),
             "isOpen": state.is_open(),
             "hasSid": state.sid().is_some(),
+            "isReleased": matches!(state, AttemptState::Released { .. }),
         },
-    )
+    )?;
+    if let Some(counts) = CallCounts::of(&call.attempt) {
+        document.insert("counts", counted(counts));
+    }
+    Ok(document)
+}
+
+/// As numbers, to be added up.
+fn counted(counts: CallCounts) -> Document {
+    doc! {
+        "answered": i64::from(counts.is_answered),
+        "abandoned": i64::from(counts.is_abandoned),
+        "silent": i64::from(counts.is_silent),
+        "minutes": to_bson(counts.billed_minutes),
+    }
 }

@@ -1,5 +1,7 @@
 //! Campaigns.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 
@@ -14,7 +16,7 @@ use crate::{
         campaign::Campaign,
         enrollment::Progress,
         event::Event,
-        ids::{CampaignId, TenantId},
+        ids::{CampaignId, PlaceKey, TenantId},
     },
     store::{
         CampaignFilter, Campaigns, Events, Page, PageRequest, StoreError, StoreResult,
@@ -133,6 +135,28 @@ pub async fn raise_version(
     expect_changed(raised.matched_count > 0, id)
 }
 
+/// Adds places to the ones that the campaign knows. It is done before anybody is added there, so that
+/// nobody is at a place that is not known.
+pub async fn know_places(
+    store: &MongoStore,
+    tenant: TenantId,
+    id: CampaignId,
+    places: BTreeSet<&PlaceKey>,
+) -> StoreResult<()> {
+    let places: Vec<&str> = places.into_iter().map(PlaceKey::as_str).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let mut lacking = one(tenant, id);
+    lacking.insert("places", doc! {"$not": {"$all": &places}});
+    let add = doc! {
+        "$addToSet": {"places": {"$each": &places}},
+        "$inc": {"version": 1_i64},
+    };
+    store.campaigns().update_one(lacking, add).await?;
+    Ok(())
+}
+
 fn expect_changed(is_changed: bool, id: CampaignId) -> StoreResult<()> {
     match is_changed {
         true => Ok(()),
@@ -156,10 +180,7 @@ fn matches(tenant: TenantId, filter: &CampaignFilter) -> Document {
         matches.insert("status.name", status);
     }
     if let Some(search) = &filter.search {
-        // What is looked for is text, never a pattern nor a path.
-        let text = doc! {"$literal": search.to_lowercase()};
-        let place = doc! {"$indexOfCP": ["$searchName", text]};
-        matches.insert("$expr", doc! {"$gte": [place, 0]});
+        matches.insert("$expr", documents::contains("$searchName", search));
     }
     matches
 }

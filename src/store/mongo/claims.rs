@@ -9,7 +9,11 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt, TryStreamExt};
-use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::{
+    action::Action,
+    bson::{Document, doc, oid::ObjectId},
+    options::Hint,
+};
 
 use super::{
     MongoStore, campaigns,
@@ -19,7 +23,7 @@ use crate::{
     domain::{
         campaign::CampaignStatus,
         enrollment::Enrollment,
-        ids::{CampaignId, TenantId},
+        ids::{CampaignId, PlaceKey, TenantId},
     },
     store::{
         ClaimRequest, StoreError, StoreResult,
@@ -36,13 +40,46 @@ pub fn waiting(tenant: TenantId, campaign: CampaignId) -> Document {
     }
 }
 
+/// Sorted ranges of an index that the server merges at once. With more than 200 it would read all that
+/// is due and sort it.
+const MAX_PLACES: usize = 100;
+
+/// The filters that together find what `enrollments` finds at `places`, or everywhere.
+pub fn in_places(enrollments: Document, places: Option<&[PlaceKey]>) -> Vec<Document> {
+    let Some(places) = places else {
+        return vec![enrollments];
+    };
+    let some = places.chunks(MAX_PLACES).map(|places| {
+        let mut there = enrollments.clone();
+        let places: Vec<&str> = places.iter().map(PlaceKey::as_str).collect();
+        there.insert("place", doc! {"$in": places});
+        there
+    });
+    some.collect()
+}
+
+/// The keys of the index for those that wait at a place, sorted as they are claimed. What comes after
+/// `order` is there for counting them without reading them.
+pub fn by_place() -> Document {
+    doc! {
+        "campaign": 1, "place": 1, "readyAt": 1, "order": 1,
+        "bucket": 1, "state.heldBy": 1, "state.name": 1,
+    }
+}
+
+/// The index to use: by itself the server may walk through all that is due to find a few at a place.
+pub fn hint(enrollments: &Document) -> Option<Hint> {
+    let is_placed = enrollments.contains_key("place");
+    is_placed.then(|| Hint::Keys(by_place()))
+}
+
 /// Claims what is due, as [`crate::store::Dispatch::claim_due`] says.
 pub async fn claim(store: &MongoStore, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>> {
     check_lease(store, request).await?;
     if !is_active(store, request).await? {
         return Ok(Vec::new());
     }
-    let ids = find_claimable(store, request).await?;
+    let ids = find_soonest(store, request).await?;
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -58,11 +95,11 @@ pub async fn claim(store: &MongoStore, request: &ClaimRequest) -> StoreResult<Ve
         return lease.map(|()| Vec::new());
     }
     step_back(store, request, token, &mut claimed).await?;
-    let place = |record: &EnrollmentRecord| {
+    let turn = |record: &EnrollmentRecord| {
         let id = record.0.id.to_string();
         ids.iter().position(|due| *due == id)
     };
-    claimed.sort_by_cached_key(place);
+    claimed.sort_by_cached_key(turn);
     Ok(claimed.into_iter().map(Enrollment::from).collect())
 }
 
@@ -95,13 +132,32 @@ fn due(request: &ClaimRequest) -> Document {
 }
 
 /// The ids of those that are due and whose person is free, soonest first.
-async fn find_claimable(store: &MongoStore, request: &ClaimRequest) -> StoreResult<Vec<String>> {
+async fn find_soonest(store: &MongoStore, request: &ClaimRequest) -> StoreResult<Vec<String>> {
+    let mut soonest = Vec::new();
+    for due in in_places(due(request), request.places.as_deref()) {
+        soonest.extend(find_claimable(store, request, due).await?);
+    }
+    soonest.sort_unstable();
+    soonest.truncate(request.limit.get() as usize);
+    Ok(soonest.into_iter().map(|(_, id)| id).collect())
+}
+
+/// What comes first: the time at which it may be claimed, then the order of adding.
+type Turn = (i64, i64);
+
+/// The soonest that one filter finds, each with its turn.
+async fn find_claimable(
+    store: &MongoStore,
+    request: &ClaimRequest,
+    due: Document,
+) -> StoreResult<Vec<(Turn, String)>> {
     let n_wanted = request.limit.get() as usize;
     let mut cursor = store
         .enrollments()
-        .find(due(request))
+        .find(due.clone())
+        .optional(hint(&due), |find, hint| find.hint(hint))
         .sort(doc! {"readyAt": 1, "order": 1})
-        .projection(doc! {"contact": 1})
+        .projection(doc! {"contact": 1, "readyAt": 1, "order": 1})
         .batch_size(request.limit.get())
         .await?;
     let mut claimable = Vec::new();
@@ -113,13 +169,19 @@ async fn find_claimable(store: &MongoStore, request: &ClaimRequest) -> StoreResu
         }
         let contacts = texts(&next, "contact")?;
         let busy = busy_contacts(store, request, &contacts, None).await?;
-        let free = texts(&next, "_id")?.into_iter().zip(contacts);
+        let turns = next.iter().map(turn);
+        let free = turns.zip(texts(&next, "_id")?).zip(contacts);
         claimable.extend(
             free.filter(|(_, contact)| !busy.contains(contact))
-                .map(|(id, _)| id),
+                .map(|(due, _)| due),
         );
     }
     Ok(claimable)
+}
+
+fn turn(enrollment: &Document) -> Turn {
+    let number = |field| enrollment.get_i64(field).unwrap_or_default();
+    (number("readyAt"), number("order"))
 }
 
 fn texts(enrollments: &[Document], field: &str) -> StoreResult<Vec<String>> {

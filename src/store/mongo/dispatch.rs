@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use mongodb::{
+    action::Action,
     bson::{Document, doc},
     options::ReturnDocument,
 };
@@ -15,7 +16,7 @@ use crate::{
         Timestamp,
         campaign::{Campaign, CampaignStatus},
         enrollment::Enrollment,
-        ids::{CampaignId, NodeId, TenantId},
+        ids::{CampaignId, NodeId, PlaceKey, TenantId},
         pacing::Usage,
     },
     store::{
@@ -58,6 +59,15 @@ impl Dispatch for MongoStore {
         hold(self, tenant, node, now + ttl, now).await
     }
 
+    async fn lease_holder(&self, tenant: TenantId, now: Timestamp) -> StoreResult<Option<NodeId>> {
+        let held = doc! {
+            "_id": tenant.to_string(),
+            "endsAt": {"$gt": now.as_millisecond()},
+        };
+        let lease = self.collection("leases").find_one(held).await?;
+        lease.map(|lease| id(&lease, "node")).transpose()
+    }
+
     async fn release_lease(&self, tenant: TenantId, node: NodeId) -> StoreResult<()> {
         let held = doc! {"_id": tenant.to_string(), "node": node.to_string()};
         let ended = doc! {"$set": {"endsAt": 0_i64}};
@@ -66,18 +76,13 @@ impl Dispatch for MongoStore {
     }
 
     async fn active_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
-        let active = doc! {
-            "tenant": tenant.to_string(),
-            "status.name": CampaignStatus::Active.name(),
-            "isDeleted": false,
-        };
-        let found = self
-            .campaigns()
-            .find(active)
-            .sort(doc! {"startedAt": 1, "_id": 1})
-            .await?;
-        let records = documents::read_all::<CampaignRecord>(found).await?;
-        Ok(records.into_iter().map(Campaign::from).collect())
+        let oldest_start = doc! {"startedAt": 1, "_id": 1};
+        in_status(self, tenant, &CampaignStatus::Active, oldest_start).await
+    }
+
+    async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
+        let created_first = doc! {"createdAt": 1, "_id": 1};
+        in_status(self, tenant, &CampaignStatus::Scheduled, created_first).await
     }
 
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>> {
@@ -92,15 +97,21 @@ impl Dispatch for MongoStore {
         &self,
         tenant: TenantId,
         campaign: CampaignId,
+        places: Option<&[PlaceKey]>,
     ) -> StoreResult<Option<Timestamp>> {
-        let next = self
-            .enrollments()
-            .find_one(claims::waiting(tenant, campaign))
-            .sort(doc! {"readyAt": 1, "order": 1})
-            .projection(doc! {"readyAt": 1})
-            .await?;
-        next.map(|next| progress::instant(&next, "readyAt"))
-            .transpose()
+        let mut soonest = None;
+        for waiting in claims::in_places(claims::waiting(tenant, campaign), places) {
+            let next = self
+                .enrollments()
+                .find_one(waiting.clone())
+                .optional(claims::hint(&waiting), |find, hint| find.hint(hint))
+                .sort(doc! {"readyAt": 1, "order": 1})
+                .projection(doc! {"readyAt": 1})
+                .await?;
+            let next = next.map(|next| progress::instant(&next, "readyAt"));
+            soonest = [soonest, next.transpose()?].into_iter().flatten().min();
+        }
+        Ok(soonest)
     }
 
     async fn overdue(
@@ -126,6 +137,22 @@ impl Dispatch for MongoStore {
         let records = documents::readable::<EnrollmentRecord>(found, limit).await?;
         Ok(records.into_iter().map(Enrollment::from).collect())
     }
+}
+
+async fn in_status(
+    store: &MongoStore,
+    tenant: TenantId,
+    status: &CampaignStatus,
+    order: Document,
+) -> StoreResult<Vec<Campaign>> {
+    let matches = doc! {
+        "tenant": tenant.to_string(),
+        "status.name": status.name(),
+        "isDeleted": false,
+    };
+    let found = store.campaigns().find(matches).sort(order).await?;
+    let records = documents::read_all::<CampaignRecord>(found).await?;
+    Ok(records.into_iter().map(Campaign::from).collect())
 }
 
 /// One operation decides: it finds the lease free, run out or held by `node`, or else it tries to
@@ -193,7 +220,8 @@ async fn usage(store: &MongoStore, tenant: TenantId) -> StoreResult<BTreeMap<Cam
     Ok(by_campaign)
 }
 
-fn id<I>(document: &Document, field: &str) -> StoreResult<I>
+/// The identifier that a field holds.
+pub fn id<I>(document: &Document, field: &str) -> StoreResult<I>
 where
     I: std::str::FromStr<Err = crate::domain::ids::IdError>,
 {

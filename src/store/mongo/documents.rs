@@ -6,10 +6,12 @@ use futures_util::TryStreamExt;
 use mongodb::{
     Collection, Cursor,
     bson::{self, Bson, Document, doc},
+    error::{Error, ErrorKind},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::warn;
 
+use super::taken_positions;
 use crate::store::{PageRequest, StoreResult, paging::Position, records::unreadable};
 
 /// A record as a document, with `more` fields to find it by.
@@ -58,9 +60,40 @@ pub async fn find<R: DeserializeOwned>(
     collection.find_one(filter).await?.map(read).transpose()
 }
 
+/// Inserts documents; gives the positions of those that a unique index refused.
+pub async fn insert_new(
+    collection: Collection<Document>,
+    new: Vec<Document>,
+) -> StoreResult<Vec<usize>> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    match collection.insert_many(new).ordered(false).await {
+        Ok(_) => Ok(Vec::new()),
+        Err(error) => refused(error),
+    }
+}
+
+fn refused(error: Error) -> StoreResult<Vec<usize>> {
+    if let ErrorKind::InsertMany(errors) = &*error.kind
+        && let Some(positions) = taken_positions(errors)
+    {
+        return Ok(positions);
+    }
+    Err(error.into())
+}
+
 /// A count or number of ours as documents keep it.
 pub fn to_bson(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// The expression for a field in lower case that contains `search` in any case.
+pub fn contains(field: &str, search: &str) -> Document {
+    // What is looked for is text, never a pattern nor a path.
+    let text = doc! {"$literal": search.to_lowercase()};
+    let place = doc! {"$indexOfCP": [field, text]};
+    doc! {"$gte": [place, 0]}
 }
 
 /// A count that a document has, whatever width the server gave it.

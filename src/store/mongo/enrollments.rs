@@ -1,33 +1,28 @@
 //! Enrollments: adding, listing and removing. Saving them is in [`super::commit`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
-use mongodb::{
-    bson::{Document, doc},
-    error::{Error, ErrorKind},
-};
+use mongodb::bson::{Document, doc};
 
 use super::{
-    MongoStore, calls, campaigns,
+    MongoStore, calls, campaigns, contacts,
     documents::{self, Order},
-    events, taken_positions,
+    events,
 };
 use crate::{
     domain::{
         Timestamp,
         audience::NewEnrollment,
-        contact::Contact,
         enrollment::{CallRecord, Enrollment, EnrollmentState},
-        ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
+        ids::{AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
         retry::Tally,
     },
     store::{
         CallFilter, Commit, EnrollmentFilter, Enrollments, Page, PageRequest, StoreError,
         StoreResult,
         paging::{self, Position},
-        records::{Bucket, ContactRecord, EnrollmentRecord, unreadable},
+        records::{Bucket, EnrollmentRecord, unreadable},
     },
 };
 
@@ -165,7 +160,7 @@ pub fn write(enrollment: &Enrollment) -> StoreResult<Document> {
         &EnrollmentRecord(enrollment.clone()),
         doc! {"bucket": Bucket::of(enrollment).name().into_owned()},
     )?;
-    if let EnrollmentState::Waiting { due_at } = &enrollment.state {
+    if let EnrollmentState::Waiting { due_at, .. } = &enrollment.state {
         document.insert("readyAt", due_at.as_millisecond());
     }
     Ok(document)
@@ -184,7 +179,7 @@ async fn enroll(
             record: campaign.to_string(),
         });
     }
-    let contacts = know_contacts(store, tenant, members, now).await?;
+    let contacts = contacts::know(store, tenant, members, now).await?;
     let last = events::reserve(store, campaign, "lastOrder", members.len()).await?;
     let mut seen = HashSet::new();
     let (mut positions, mut new) = (Vec::new(), Vec::new());
@@ -193,13 +188,15 @@ async fn enroll(
         // The server may add a batch in any order, so the first of two is chosen here.
         if seen.insert(&member.member.phone) {
             let contact = contacts.get(member.member.phone.as_str());
-            let mut document = write(&untried(tenant, campaign, member, contact, now)?)?;
+            let mut document = write(&untried(tenant, campaign, member, contact, now))?;
             document.insert("order", order);
             positions.push(i);
             new.push(document);
         }
     }
-    let refused = insert_new(store.enrollments(), new).await?;
+    let places: BTreeSet<&PlaceKey> = members.iter().map(|new| &new.place).collect();
+    campaigns::know_places(store, tenant, campaign, places).await?;
+    let refused = documents::insert_new(store.enrollments(), new).await?;
     let refused: HashSet<usize> = refused.into_iter().map(|i| positions[i]).collect();
     let kept: HashSet<usize> = positions
         .into_iter()
@@ -215,107 +212,26 @@ fn untried(
     tenant: TenantId,
     campaign: CampaignId,
     new: &NewEnrollment,
-    contact: Option<&String>,
+    contact: Option<&ContactId>,
     now: Timestamp,
-) -> StoreResult<Enrollment> {
-    let contact = match contact {
-        Some(id) => id.parse().map_err(|error| unreadable(id, error))?,
-        None => new.contact,
-    };
-    Ok(Enrollment {
+) -> Enrollment {
+    Enrollment {
         id: new.id,
         tenant,
         campaign,
-        contact,
+        contact: contact.copied().unwrap_or(new.contact),
         phone: new.member.phone.clone(),
+        place: new.place.clone(),
         name: new.member.name.clone(),
         fields: new.member.fields.clone(),
-        state: EnrollmentState::Waiting { due_at: now },
+        state: EnrollmentState::Waiting {
+            due_at: now,
+            held_by: None,
+        },
         cursor: 0,
         n_attempts: 0,
         n_counted: 0,
         tally: Tally::new(),
         version: 1,
-    })
-}
-
-/// Adds the people whom the address book lacks. Gives the ids of those that it had, by number.
-async fn know_contacts(
-    store: &MongoStore,
-    tenant: TenantId,
-    members: &[NewEnrollment],
-    now: Timestamp,
-) -> StoreResult<HashMap<String, String>> {
-    let phones: Vec<&str> = members
-        .iter()
-        .map(|new| new.member.phone.as_str())
-        .collect();
-    let mut known = find_contacts(store, tenant, &phones).await?;
-    let mut seen = HashSet::new();
-    let (mut new_phones, mut new) = (Vec::new(), Vec::new());
-    for member in members {
-        let phone = member.member.phone.as_str();
-        if !known.contains_key(phone) && seen.insert(phone) {
-            let contact = Contact {
-                id: member.contact,
-                tenant,
-                phone: member.member.phone.clone(),
-                name: member.member.name.clone(),
-                fields: member.member.fields.clone(),
-                created_at: now,
-            };
-            new_phones.push(phone);
-            new.push(documents::write(&ContactRecord(contact), doc! {})?);
-        }
     }
-    let refused = insert_new(store.collection("contacts"), new).await?;
-    if !refused.is_empty() {
-        // Somebody else added them since they were looked for.
-        let phones: Vec<&str> = refused.into_iter().map(|i| new_phones[i]).collect();
-        known.extend(find_contacts(store, tenant, &phones).await?);
-    }
-    Ok(known)
-}
-
-async fn find_contacts(
-    store: &MongoStore,
-    tenant: TenantId,
-    phones: &[&str],
-) -> StoreResult<HashMap<String, String>> {
-    let found: Vec<Document> = store
-        .collection("contacts")
-        .find(doc! {"tenant": tenant.to_string(), "phone": {"$in": phones}})
-        .projection(doc! {"phone": 1})
-        .batch_size(10_000)
-        .await?
-        .try_collect()
-        .await?;
-    let text = |document: &Document, field| document.get_str(field).unwrap_or_default().to_owned();
-    Ok(found
-        .iter()
-        .map(|document| (text(document, "phone"), text(document, "_id")))
-        .collect())
-}
-
-/// Inserts documents; gives the positions of those that a unique index refused.
-async fn insert_new(
-    collection: mongodb::Collection<Document>,
-    new: Vec<Document>,
-) -> StoreResult<Vec<usize>> {
-    if new.is_empty() {
-        return Ok(Vec::new());
-    }
-    match collection.insert_many(new).ordered(false).await {
-        Ok(_) => Ok(Vec::new()),
-        Err(error) => refused(error),
-    }
-}
-
-fn refused(error: Error) -> StoreResult<Vec<usize>> {
-    if let ErrorKind::InsertMany(errors) = &*error.kind
-        && let Some(positions) = taken_positions(errors)
-    {
-        return Ok(positions);
-    }
-    Err(error.into())
 }

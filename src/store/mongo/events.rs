@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
+        Timestamp,
         event::{Event, StoredEvent},
         ids::{AttemptId, CampaignId, TenantId},
     },
@@ -83,6 +84,15 @@ impl Events for MongoStore {
             .upsert(true)
             .await?;
         Ok(())
+    }
+
+    async fn time(&self) -> StoreResult<Option<Timestamp>> {
+        let hello = self.database.run_command(doc! {"hello": 1}).await?;
+        let time = hello.get_datetime("localTime");
+        let time = time.map_err(|error| unreadable("the server's time", error))?;
+        let time = Timestamp::from_millisecond(time.timestamp_millis());
+        time.map(Some)
+            .map_err(|error| unreadable("the server's time", error))
     }
 }
 

@@ -14,14 +14,18 @@ mod calls;
 mod campaigns;
 mod claims;
 mod commit;
+mod contacts;
 mod dispatch;
 mod documents;
 mod enrollments;
 mod events;
+mod figures;
 mod imports;
 mod inbox;
+mod installation;
 mod progress;
 mod setup;
+mod suppressions;
 mod transaction;
 mod watch;
 

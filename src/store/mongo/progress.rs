@@ -44,7 +44,7 @@ pub async fn count(
     let counted = async { by_bucket.await?.try_collect::<Vec<Document>>().await };
     let called = async { by_state.await?.try_collect::<Vec<Document>>().await };
     let (buckets, calls, next_due_at) =
-        tokio::join!(counted, called, store.next_due(tenant, campaign));
+        tokio::join!(counted, called, store.next_due(tenant, campaign, None));
     let mut progress = Progress {
         next_due_at: next_due_at?,
         ..Progress::default()

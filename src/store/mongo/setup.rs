@@ -6,7 +6,7 @@ use mongodb::{
     options::{IndexOptions, ReturnDocument},
 };
 
-use super::MongoStore;
+use super::{MongoStore, claims};
 use crate::store::{StoreResult, records::unreadable};
 
 /// The version that this release writes. A later one adds steps here that bring documents of this
@@ -60,7 +60,7 @@ fn unique_partial(keys: Document, only: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(options).build()
 }
 
-fn indexes() -> [(&'static str, Vec<IndexModel>); 8] {
+fn indexes() -> [(&'static str, Vec<IndexModel>); 9] {
     let campaigns = vec![
         index(doc! {"tenant": 1, "createdAt": -1, "_id": -1}),
         index(doc! {"tenant": 1, "status.name": 1, "startedAt": 1}),
@@ -73,6 +73,11 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 8] {
         partial(
             doc! {"campaign": 1, "readyAt": 1, "order": 1},
             doc! {"state.name": "waiting"},
+        ),
+        partial(claims::by_place(), doc! {"state.name": "waiting"}),
+        partial(
+            doc! {"campaign": 1, "state.byRule": 1},
+            doc! {"state.byRule": {"$gt": ""}},
         ),
         partial(
             doc! {"tenant": 1, "state.checkAt": 1},
@@ -102,6 +107,18 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 8] {
             doc! {"tenant": 1, "attempt.state.sid": 1},
             doc! {"hasSid": true},
         ),
+        index(doc! {"tenant": 1, "attempt.to": 1, "attempt.dialAt": -1, "_id": -1}),
+        partial(
+            doc! {"tenant": 1, "attempt.dialAt": -1, "attempt.from": 1, "isReleased": 1},
+            doc! {"isReleased": false},
+        ),
+        partial(
+            doc! {
+                "tenant": 1, "campaign": 1, "attempt.dialAt": -1, "counts.minutes": 1,
+                "counts.answered": 1, "counts.abandoned": 1, "counts.silent": 1,
+            },
+            doc! {"counts.minutes": {"$gte": 0}},
+        ),
     ];
     let events = vec![
         unique(doc! {"campaign": 1, "seq": 1}),
@@ -113,6 +130,13 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 8] {
     ];
     let inbox = vec![index(doc! {"tenant": 1, "isSettled": 1, "receivedAt": 1})];
     let rejected_rows = vec![index(doc! {"import": 1, "line": 1, "_id": 1})];
+    let suppressions = vec![
+        unique_partial(
+            doc! {"tenant": 1, "subject": 1, "scope": 1},
+            doc! {"isLifted": false},
+        ),
+        index(doc! {"tenant": 1, "at": -1, "_id": -1}),
+    ];
     let users = vec![unique(doc! {"email": 1})];
     [
         ("campaigns", campaigns),
@@ -122,6 +146,7 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 8] {
         ("events", events),
         ("inbox", inbox),
         ("rejectedRows", rejected_rows),
+        ("suppressions", suppressions),
         ("users", users),
     ]
 }

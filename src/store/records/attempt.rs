@@ -16,6 +16,8 @@ use crate::domain::{
     ids::{AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId},
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
+    place::ZoneSource,
+    rules::DecisionRecord,
 };
 
 record!(
@@ -52,10 +54,67 @@ pub struct AttemptShape {
     reserved_at: Timestamp,
     #[serde(with = "millis")]
     dial_at: Timestamp,
+    #[serde(default, with = "millis_option")]
+    ring_by: Option<Timestamp>,
+    #[serde(default, with = "decision_option")]
+    decision: Option<DecisionRecord>,
     #[serde(with = "StateShape")]
     state: AttemptState,
     #[serde(with = "FactsShape")]
     facts: CallFacts,
+}
+
+/// A decision, or null.
+mod decision_option {
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Value(#[serde(with = "DecisionShape")] DecisionRecord);
+
+    pub fn serialize<S: Serializer>(
+        decision: &Option<DecisionRecord>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        decision.clone().map(Value).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<DecisionRecord>, D::Error> {
+        Ok(Option::<Value>::deserialize(from)?.map(|value| value.0))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DecisionRecord", rename_all = "camelCase")]
+struct DecisionShape {
+    profile: String,
+    profile_version: String,
+    #[serde(with = "millis")]
+    at: Timestamp,
+    local: String,
+    region: String,
+    #[serde(with = "zone_source")]
+    zone_source: ZoneSource,
+}
+
+/// What zones were taken from, by its name.
+mod zone_source {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::*;
+
+    pub fn serialize<S: Serializer>(source: &ZoneSource, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(source.name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ZoneSource, D::Error> {
+        let name = String::deserialize(from)?;
+        let unknown = || D::Error::custom(format!("there is no source of zones {name:?}"));
+        ZoneSource::from_name(&name).ok_or_else(unknown)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,4 +220,6 @@ struct FactsShape {
         with = "party_option"
     )]
     ended_by: Option<Party>,
+    #[serde(default)]
+    was_looked_up: bool,
 }

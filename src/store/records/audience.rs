@@ -1,17 +1,19 @@
 //! Contacts, imports and the rows that were not accepted.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     record,
-    wire::{millis, millis_option, text},
+    wire::{millis, millis_option, text, text_option},
 };
 use crate::domain::{
     Timestamp,
     audience::{Import, ImportStatus, RejectedRow},
+    consent::{Consent, ConsentKind},
     contact::{Contact, Fields},
     ids::{CampaignId, ContactId, ImportId, TenantId},
     phone::PhoneNumber,
+    zone::Zone,
 };
 
 record!(
@@ -38,8 +40,48 @@ struct ContactShape {
     phone: PhoneNumber,
     name: Option<String>,
     fields: Fields,
+    email: Option<String>,
+    #[serde(with = "text_option")]
+    zone: Option<Zone>,
+    #[serde(with = "consent_option")]
+    consent: Option<Consent>,
     #[serde(with = "millis")]
     created_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Consent", rename_all = "camelCase")]
+struct ConsentShape {
+    #[serde(with = "ConsentKindShape")]
+    kind: ConsentKind,
+    source: String,
+    #[serde(with = "millis")]
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ConsentKind", rename_all = "camelCase")]
+enum ConsentKindShape {
+    Written,
+    Express,
+    Implied,
+    Withdrawn,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConsentValue(#[serde(with = "ConsentShape")] Consent);
+
+/// A consent, or null.
+mod consent_option {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(consent: &Option<Consent>, to: S) -> Result<S::Ok, S::Error> {
+        consent.clone().map(ConsentValue).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Consent>, D::Error> {
+        Ok(Option::<ConsentValue>::deserialize(from)?.map(|value| value.0))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -6,17 +6,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{
     fault::FaultShape,
+    policy::PolicyShape,
     record,
-    wire::{duration_ms, millis, millis_option, per_second, region, template, text, text_option},
+    wire::{
+        duration_ms, duration_ms_option, millis, millis_option, per_second, region, template, text,
+    },
 };
 use crate::domain::{
     Timestamp,
-    campaign::{Campaign, CampaignStatus, PauseReason},
+    campaign::{Brake, Campaign, CampaignStatus, PauseReason, Policy},
     ids::{CampaignId, TenantId},
     outcome::{Fault, RetryKind},
-    pacing::{CallRate, PacingLimits},
-    phone::{PhoneNumber, Region},
-    retry::{RetryPolicy, RetryRule},
+    pacing::{CallRate, PacingLimits, Ramp},
+    phone::Region,
+    profile::Share,
+    retry::{RetryDelay, RetryPolicy, RetryRule},
     step::{Step, VoiceCall},
     text::Template,
 };
@@ -42,8 +46,8 @@ struct CampaignShape {
     pacing: PacingLimits,
     #[serde(with = "RetryShape")]
     retry: RetryPolicy,
-    #[serde(with = "text_option")]
-    caller_id: Option<PhoneNumber>,
+    #[serde(with = "PolicyShape")]
+    policy: Policy,
     #[serde(with = "region")]
     region: Region,
     #[serde(with = "millis")]
@@ -53,6 +57,8 @@ struct CampaignShape {
     #[serde(with = "millis_option")]
     started_at: Option<Timestamp>,
     #[serde(with = "millis_option")]
+    active_since: Option<Timestamp>,
+    #[serde(with = "millis_option")]
     ended_at: Option<Timestamp>,
     version: u64,
 }
@@ -61,6 +67,7 @@ struct CampaignShape {
 #[serde(remote = "CampaignStatus", tag = "name", rename_all = "camelCase")]
 enum StatusShape {
     Draft,
+    Scheduled,
     Active,
     Paused(#[serde(with = "PauseShape")] PauseReason),
     Completed,
@@ -72,7 +79,29 @@ enum StatusShape {
 enum PauseShape {
     Operator,
     Carrier(#[serde(with = "FaultShape")] Fault),
-    Agent { detail: String },
+    Agent {
+        detail: String,
+    },
+    Brake {
+        #[serde(with = "brake")]
+        brake: Brake,
+        detail: String,
+    },
+}
+
+/// A brake by its name.
+mod brake {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(brake: &Brake, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(brake.name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Brake, D::Error> {
+        let name = String::deserialize(from)?;
+        let unknown = || D::Error::custom(format!("there is no brake {name:?}"));
+        Brake::from_name(&name).ok_or_else(unknown)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +124,13 @@ struct VoiceCallShape {
     ring_timeout: Duration,
     #[serde(rename = "maxDurationMs", with = "duration_ms")]
     max_duration: Duration,
+    /// Records from before there was one have the usual key.
+    #[serde(default = "usual_opt_out_key")]
+    opt_out_key: Option<char>,
+}
+
+fn usual_opt_out_key() -> Option<char> {
+    Some(VoiceCall::OPT_OUT_KEY)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,6 +141,32 @@ struct PacingShape {
     call_delay: Duration,
     #[serde(with = "per_second")]
     calls_per_second: CallRate,
+    #[serde(default, with = "ramp", skip_serializing_if = "Option::is_none")]
+    ramp: Option<Ramp>,
+}
+
+/// The rise of the rate, where there is one.
+mod ramp {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        #[serde(with = "per_second")]
+        from: CallRate,
+        #[serde(rename = "overMs", with = "duration_ms")]
+        over: Duration,
+    }
+
+    pub fn serialize<S: Serializer>(ramp: &Option<Ramp>, to: S) -> Result<S::Ok, S::Error> {
+        ramp.map(|Ramp { from, over }| Shape { from, over })
+            .serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ramp>, D::Error> {
+        let shape = Option::<Shape>::deserialize(from)?;
+        Ok(shape.map(|Shape { from, over }| Ramp { from, over }))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,14 +175,91 @@ struct RetryShape {
     max_attempts: u32,
     #[serde(with = "rules")]
     rules: BTreeMap<RetryKind, RetryRule>,
+    #[serde(rename = "jitterPerMille", with = "share", default = "usual_jitter")]
+    jitter: Share,
+    #[serde(rename = "otherHoursMs", with = "duration_ms_option", default)]
+    other_hours: Option<Duration>,
+}
+
+fn usual_jitter() -> Share {
+    RetryPolicy::JITTER
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "RetryRule", rename_all = "camelCase")]
 struct RuleShape {
     count: u32,
-    #[serde(rename = "delayMs", with = "duration_ms")]
-    delay: Duration,
+    #[serde(rename = "delayMs", with = "delay")]
+    delay: RetryDelay,
+}
+
+/// A share in thousandths.
+mod share {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(share: &Share, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u16(share.thousandths())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Share, D::Error> {
+        let thousandths = u16::deserialize(from)?;
+        let error = || D::Error::custom(format!("{thousandths} per mille is more than the whole"));
+        Share::per_mille(thousandths).ok_or_else(error)
+    }
+}
+
+/// A fixed wait as a number, a table as an array, a growing one as an object: all in milliseconds.
+mod delay {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Fixed(Ms),
+        Table(Vec<Ms>),
+        #[serde(rename_all = "camelCase")]
+        Exponential {
+            first: Ms,
+            factor: u32,
+            most: Ms,
+        },
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Ms(#[serde(with = "duration_ms")] Duration);
+
+    pub fn serialize<S: Serializer>(delay: &RetryDelay, to: S) -> Result<S::Ok, S::Error> {
+        let value = match delay {
+            RetryDelay::Fixed(delay) => Value::Fixed(Ms(*delay)),
+            RetryDelay::Table(delays) => Value::Table(delays.iter().copied().map(Ms).collect()),
+            RetryDelay::Exponential {
+                first,
+                factor,
+                most,
+            } => Value::Exponential {
+                first: Ms(*first),
+                factor: *factor,
+                most: Ms(*most),
+            },
+        };
+        value.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<RetryDelay, D::Error> {
+        Ok(match Value::deserialize(from)? {
+            Value::Fixed(delay) => RetryDelay::Fixed(delay.0),
+            Value::Table(delays) => RetryDelay::Table(delays.into_iter().map(|it| it.0).collect()),
+            Value::Exponential {
+                first,
+                factor,
+                most,
+            } => RetryDelay::Exponential {
+                first: first.0,
+                factor,
+                most: most.0,
+            },
+        })
+    }
 }
 
 /// The steps in order.
@@ -151,7 +290,11 @@ mod rules {
         rules: &BTreeMap<RetryKind, RetryRule>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        to.collect_map(rules.iter().map(|(kind, rule)| (kind.name(), Value(*rule))))
+        to.collect_map(
+            rules
+                .iter()
+                .map(|(kind, rule)| (kind.name(), Value(rule.clone()))),
+        )
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(

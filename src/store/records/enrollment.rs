@@ -8,18 +8,22 @@ use super::{
     attempt::AttemptShape,
     campaign::retry_kind,
     fault::outcome_option,
-    record,
+    record, unreadable,
     wire::{millis, text},
 };
-use crate::domain::{
-    Timestamp,
-    attempt::Attempt,
-    contact::Fields,
-    enrollment::{Enrollment, EnrollmentState, Progress},
-    ids::{CampaignId, ContactId, EnrollmentId, TenantId},
-    outcome::Outcome,
-    phone::PhoneNumber,
-    retry::Tally,
+use crate::{
+    domain::{
+        Timestamp,
+        attempt::Attempt,
+        contact::Fields,
+        enrollment::{Enrollment, EnrollmentState, Progress},
+        ids::{CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
+        outcome::Outcome,
+        phone::PhoneNumber,
+        retry::Tally,
+        rules::Rule,
+    },
+    store::StoreResult,
 };
 
 record!(
@@ -40,6 +44,8 @@ struct EnrollmentShape {
     contact: ContactId,
     #[serde(with = "text")]
     phone: PhoneNumber,
+    #[serde(with = "text")]
+    place: PlaceKey,
     name: Option<String>,
     fields: Fields,
     #[serde(with = "StateShape")]
@@ -63,6 +69,8 @@ enum StateShape {
     Waiting {
         #[serde(with = "millis")]
         due_at: Timestamp,
+        #[serde(with = "rule_option")]
+        held_by: Option<Rule>,
     },
     Open {
         #[serde(with = "AttemptShape")]
@@ -73,9 +81,33 @@ enum StateShape {
     Finished {
         #[serde(with = "outcome_option")]
         outcome: Option<Outcome>,
+        #[serde(with = "rule_option")]
+        by_rule: Option<Rule>,
         #[serde(with = "millis")]
         at: Timestamp,
     },
+}
+
+/// A rule by its name, or null.
+mod rule_option {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(rule: &Option<Rule>, to: S) -> Result<S::Ok, S::Error> {
+        rule.map(Rule::name).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rule>, D::Error> {
+        let Some(name) = Option::<String>::deserialize(from)? else {
+            return Ok(None);
+        };
+        rule(&name).map(Some).map_err(D::Error::custom)
+    }
+}
+
+/// The rule of that name in a record.
+pub fn rule(name: &str) -> StoreResult<Rule> {
+    let unknown = || unreadable("an enrollment", format!("there is no rule {name:?}"));
+    Rule::from_name(name).ok_or_else(unknown)
 }
 
 /// Counts by the name of their kind.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::{PartyShape, party_option},
     record,
+    suppression::source,
     wire::{millis, millis_option, text},
 };
 use crate::domain::{
@@ -12,6 +13,7 @@ use crate::domain::{
     attempt::Party,
     event::{Event, EventKind, Moment, TranscriptLine},
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+    suppression::SuppressionSource,
 };
 
 record!(
@@ -95,6 +97,10 @@ enum MomentShape {
     Interrupted,
     KeyPressed {
         digit: char,
+    },
+    OptedOut {
+        #[serde(with = "source")]
+        by: SuppressionSource,
     },
     MediaEnded {
         #[serde(with = "party_option")]

@@ -9,10 +9,14 @@ mod account;
 mod attempt;
 mod audience;
 mod campaign;
+mod counts;
 mod enrollment;
 mod event;
 mod fault;
+mod installation;
+mod policy;
 mod signal;
+mod suppression;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -23,9 +27,12 @@ pub use account::{SessionRecord, UserRecord};
 pub use attempt::CallDocument;
 pub use audience::{ContactRecord, ImportRecord, RejectedRecord};
 pub use campaign::CampaignRecord;
-pub use enrollment::{Bucket, EnrollmentRecord};
+pub use counts::CallCounts;
+pub use enrollment::{Bucket, EnrollmentRecord, rule};
 pub use event::EventRecord;
+pub use installation::DeploymentRecord;
 pub use signal::InboxRecord;
+pub use suppression::{HolidaysRecord, LiftRecord, SuppressionRecord, search_text, subject_key};
 
 use super::{StoreError, StoreResult};
 

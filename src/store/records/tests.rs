@@ -6,8 +6,14 @@ use crate::domain::{
     attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
     campaign::{CampaignStatus, PauseReason, tests::campaign},
     enrollment::{CallRecord, Enrollment, EnrollmentState},
-    ids::{AttemptId, CampaignId, ContactId, EnrollmentId, TenantId},
+    ids::{AttemptId, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
     outcome::{Fault, FaultClass, Outcome, RetryKind},
+    pacing::{CallRate, Ramp},
+    place::ZoneSource,
+    profile::Share,
+    retry::RetryDelay,
+    rules::{DecisionRecord, Rule},
+    step::Step,
 };
 
 const NOW: Timestamp = Timestamp::constant(1_760_000_000, 123_000_000);
@@ -31,6 +37,15 @@ fn attempt(state: AttemptState) -> Attempt {
         from: "+12025550100".parse().unwrap(),
         reserved_at: NOW,
         dial_at: NOW,
+        ring_by: Some(NOW),
+        decision: Some(DecisionRecord {
+            profile: "us-strict".to_owned(),
+            profile_version: "2024-01-01".to_owned(),
+            at: NOW,
+            local: "2025-10-09T04:53:20-04:00[America/New_York]".to_owned(),
+            region: "US-NY".to_owned(),
+            zone_source: ZoneSource::Number,
+        }),
         state,
         facts: CallFacts {
             answered_at: Some(NOW),
@@ -48,6 +63,7 @@ fn enrollment(state: EnrollmentState) -> Enrollment {
         campaign: CampaignId::new(uuid::Uuid::from_u128(1)),
         contact: ContactId::new(uuid::Uuid::from_u128(3)),
         phone: "+12025550143".parse().unwrap(),
+        place: PlaceKey::new("US/DC"),
         name: None,
         fields: BTreeMap::from([("city".to_owned(), "Köln".to_owned())]),
         state,
@@ -88,7 +104,10 @@ fn attempt_states() -> Vec<AttemptState> {
 #[test]
 fn an_attempt_reads_back_and_its_state_goes_by_its_name() {
     for state in attempt_states() {
-        let owner = enrollment(EnrollmentState::Waiting { due_at: NOW });
+        let owner = enrollment(EnrollmentState::Waiting {
+            due_at: NOW,
+            held_by: None,
+        });
         let call = CallRecord::of(&owner, &attempt(state.clone()));
         let json = to_json(&CallDocument(call.clone()));
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -100,17 +119,22 @@ fn an_attempt_reads_back_and_its_state_goes_by_its_name() {
 #[test]
 fn an_enrollment_reads_back_and_its_state_goes_by_its_name() {
     for state in [
-        EnrollmentState::Waiting { due_at: NOW },
+        EnrollmentState::Waiting {
+            due_at: NOW,
+            held_by: Some(Rule::Due),
+        },
         EnrollmentState::Open {
             attempt: attempt(AttemptState::Reserved),
             check_at: NOW,
         },
         EnrollmentState::Finished {
             outcome: Some(Outcome::AgentUnavailable),
+            by_rule: None,
             at: NOW,
         },
         EnrollmentState::Finished {
             outcome: None,
+            by_rule: Some(Rule::AttemptBudget),
             at: NOW,
         },
     ] {
@@ -127,6 +151,7 @@ fn an_enrollment_reads_back_and_its_state_goes_by_its_name() {
 fn a_campaign_reads_back_and_its_status_goes_by_its_name() {
     for status in [
         CampaignStatus::Draft,
+        CampaignStatus::Scheduled,
         CampaignStatus::Active,
         CampaignStatus::Paused(PauseReason::Operator),
         CampaignStatus::Paused(PauseReason::Carrier(fault())),
@@ -140,6 +165,73 @@ fn a_campaign_reads_back_and_its_status_goes_by_its_name() {
         let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
         assert_eq!(read.0, campaign);
     }
+}
+
+#[test]
+fn every_form_of_retry_delay_reads_back_from_both_stores() {
+    let seconds = Duration::from_secs;
+    for delay in [
+        RetryDelay::Fixed(seconds(600)),
+        RetryDelay::Table(vec![seconds(60), seconds(7200)]),
+        RetryDelay::Table(vec![]),
+        RetryDelay::Exponential {
+            first: seconds(60),
+            factor: 3,
+            most: seconds(86_400),
+        },
+    ] {
+        let mut campaign = campaign(CampaignStatus::Draft);
+        campaign.retry.jitter = Share::per_mille(0).unwrap();
+        campaign.retry.other_hours = Some(seconds(4 * 3600));
+        let busy = campaign.retry.rules.get_mut(&RetryKind::Busy).unwrap();
+        busy.delay = delay;
+        let record = CampaignRecord(campaign.clone());
+        let json = from_json::<CampaignRecord>("campaign", &to_json(&record)).unwrap();
+        assert_eq!(json.0, campaign);
+        let document = bson::serialize_to_vec(&record).unwrap();
+        let bson: CampaignRecord = bson::deserialize_from_slice(&document).unwrap();
+        assert_eq!(bson.0, campaign);
+    }
+}
+
+#[test]
+fn a_campaign_from_before_jitter_could_be_set_has_the_usual_one() {
+    let campaign = campaign(CampaignStatus::Draft);
+    let json = to_json(&CampaignRecord(campaign.clone()));
+    let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let retry = value["retry"].as_object_mut().unwrap();
+    assert!(retry.remove("jitterPerMille").is_some() && retry.remove("otherHoursMs").is_some());
+    let read = from_json::<CampaignRecord>("campaign", &value.to_string()).unwrap();
+    assert_eq!(read.0, campaign);
+}
+
+#[test]
+fn a_ramp_reads_back_and_none_is_absent() {
+    let mut campaign = campaign(CampaignStatus::Draft);
+    let json = to_json(&CampaignRecord(campaign.clone()));
+    assert!(!json.contains("ramp"), "{json}");
+    campaign.pacing.ramp = Some(Ramp {
+        from: CallRate::try_from(0.2).unwrap(),
+        over: Duration::from_secs(600),
+    });
+    let json = to_json(&CampaignRecord(campaign.clone()));
+    let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
+    assert_eq!(read.0, campaign);
+}
+
+#[test]
+fn a_step_from_before_there_was_an_opt_out_key_has_the_usual_one() {
+    let mut campaign = campaign(CampaignStatus::Draft);
+    let json = to_json(&CampaignRecord(campaign.clone()));
+    let older = json.replace(r#","optOutKey":"9""#, "");
+    assert_ne!(older, json);
+    let read = from_json::<CampaignRecord>("campaign", &older).unwrap();
+    assert_eq!(read.0, campaign);
+    let Step::VoiceCall(call) = &mut campaign.steps[0];
+    call.opt_out_key = None;
+    let json = to_json(&CampaignRecord(campaign.clone()));
+    let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
+    assert_eq!(read.0, campaign);
 }
 
 #[test]
@@ -178,6 +270,7 @@ fn an_unknown_variant_is_unreadable_and_never_a_guess() {
 fn a_bucket_reads_back_from_its_name() {
     let finished = enrollment(EnrollmentState::Finished {
         outcome: Some(Outcome::Busy),
+        by_rule: None,
         at: NOW,
     });
     for bucket in [

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 
-use super::{from_sql, reads, totals};
+use super::{from_sql, reads, to_sql, totals};
 use crate::{
     domain::{
         attempt::AttemptState,
@@ -13,7 +13,7 @@ use crate::{
     store::{
         CallFilter, Page, PageRequest, StoreResult,
         paging::{self, Position},
-        records::{self, Bucket, CallDocument},
+        records::{self, Bucket, CallCounts, CallDocument},
     },
 };
 
@@ -185,22 +185,30 @@ fn count_usage(connection: &Connection, call: &CallRecord, opened: i64) -> Store
 
 fn upsert(connection: &Connection, id: &str, call: CallRecord) -> StoreResult<()> {
     let attempt = &call.attempt;
+    let counts = CallCounts::of(attempt);
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO calls (id, tenant, campaign, enrollment, sid, state, is_open,
-                                           outcome, dial_at, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO calls
+                 (id, tenant, campaign, enrollment, to_phone, from_phone, sid, state, is_open,
+                  outcome, dial_at, is_answered, is_abandoned, is_silent, billed_minutes, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             id,
             call.tenant.to_string(),
             call.campaign.to_string(),
             attempt.id.enrollment.to_string(),
+            attempt.to.as_str(),
+            attempt.from.as_str(),
             attempt.state.sid().map(CallSid::as_str),
             attempt.state.name(),
             attempt.state.is_open(),
             attempt.state.outcome().map(Outcome::name),
             attempt.dial_at.as_millisecond(),
+            counts.map(|counts| counts.is_answered),
+            counts.map(|counts| counts.is_abandoned),
+            counts.map(|counts| counts.is_silent),
+            counts.map(|counts| to_sql(counts.billed_minutes)),
             records::to_json(&CallDocument(call.clone())),
         ])?;
     Ok(())

@@ -1,20 +1,20 @@
-//! Leases, claims and what pacing needs.
+//! Leases and what pacing needs. Claiming is in [`super::claims`].
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SqliteStore, campaigns, enrollments, from_sql, reads, to_sql, totals};
+use super::{SqliteStore, campaigns, claims, enrollments, from_sql, reads, to_sql, totals};
 use crate::{
     domain::{
         Timestamp,
-        campaign::{Campaign, CampaignStatus},
+        campaign::Campaign,
         enrollment::Enrollment,
-        ids::{CampaignId, NodeId, TenantId},
+        ids::{CampaignId, NodeId, PlaceKey, TenantId},
         pacing::Usage,
     },
-    store::{ClaimRequest, Dispatch, Fencing, StoreError, StoreResult, records::unreadable},
+    store::{ClaimRequest, Dispatch, Fencing, StoreResult, records::unreadable},
 };
 
 #[async_trait]
@@ -53,6 +53,16 @@ impl Dispatch for SqliteStore {
             .await
     }
 
+    async fn lease_holder(&self, tenant: TenantId, now: Timestamp) -> StoreResult<Option<NodeId>> {
+        self.read(move |connection| {
+            find_lease(connection, tenant)?
+                .filter(|lease| lease.ends_at > now.as_millisecond())
+                .map(|lease| id(lease.node))
+                .transpose()
+        })
+        .await
+    }
+
     async fn release_lease(&self, tenant: TenantId, node: NodeId) -> StoreResult<()> {
         self.write(move |connection| {
             connection
@@ -76,13 +86,26 @@ impl Dispatch for SqliteStore {
         .await
     }
 
+    async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
+        self.read(move |connection| {
+            campaigns::select(
+                connection,
+                "SELECT version, body FROM campaigns
+                 WHERE tenant = ?1 AND status = 'scheduled' AND is_deleted = 0
+                 ORDER BY created_at, id",
+                [tenant.to_string()],
+            )
+        })
+        .await
+    }
+
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>> {
         self.read(move |connection| usage(connection, tenant)).await
     }
 
     async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>> {
         let request = request.clone();
-        self.write(move |connection| claim(connection, &request))
+        self.write(move |connection| claims::claim(connection, &request))
             .await
     }
 
@@ -90,9 +113,13 @@ impl Dispatch for SqliteStore {
         &self,
         tenant: TenantId,
         campaign: CampaignId,
+        places: Option<&[PlaceKey]>,
     ) -> StoreResult<Option<Timestamp>> {
-        self.read(move |connection| totals::next_due(connection, tenant, campaign))
-            .await
+        let places = places.map(<[PlaceKey]>::to_vec);
+        self.read(move |connection| {
+            totals::next_due(connection, tenant, campaign, places.as_deref())
+        })
+        .await
     }
 
     async fn overdue(
@@ -118,23 +145,18 @@ impl Dispatch for SqliteStore {
     }
 }
 
-/// Enrollments that are due, without those whose person is in a call or a live claim.
-const CLAIMABLE: &str = "SELECT position, version, body FROM enrollments AS due
-     WHERE campaign = ?1 AND tenant = ?2 AND state = 'waiting' AND ready_at <= ?3
-         AND NOT EXISTS (SELECT 1 FROM enrollments
-                         WHERE tenant = ?2 AND contact = due.contact AND state = 'open')
-         AND NOT EXISTS (SELECT 1 FROM enrollments
-                         WHERE tenant = ?2 AND contact = due.contact AND is_claimed = 1
-                             AND ready_at > ?3)
-     ORDER BY ready_at, position LIMIT ?4";
-
-struct Lease {
-    node: String,
-    fencing: u64,
-    ends_at: i64,
+/// Who dispatches for a tenant.
+pub struct Lease {
+    /// The process.
+    pub node: String,
+    /// The number that it holds the lease under.
+    pub fencing: u64,
+    /// Until when, in milliseconds.
+    pub ends_at: i64,
 }
 
-fn find_lease(connection: &Connection, tenant: TenantId) -> StoreResult<Option<Lease>> {
+/// The tenant's lease, even if it has run out.
+pub fn find_lease(connection: &Connection, tenant: TenantId) -> StoreResult<Option<Lease>> {
     let lease = connection
         .prepare_cached("SELECT node, fencing, ends_at FROM leases WHERE tenant = ?1")?
         .query_row([tenant.to_string()], |row| {
@@ -176,59 +198,6 @@ fn hold(
     Ok(Some(Fencing(fencing)))
 }
 
-fn claim(connection: &Connection, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>> {
-    let holds = find_lease(connection, request.tenant)?.is_some_and(|lease| {
-        lease.fencing == request.fencing.0
-            && lease.node == request.node.to_string()
-            && lease.ends_at > request.now.as_millisecond()
-    });
-    if !holds {
-        return Err(StoreError::LeaseLost {
-            tenant: request.tenant,
-        });
-    }
-    let status = campaigns::status(connection, request.tenant, request.campaign)?;
-    if status.as_deref() != Some(CampaignStatus::Active.name()) {
-        return Ok(Vec::new());
-    }
-    let due = select(
-        connection,
-        CLAIMABLE,
-        params![
-            request.campaign.to_string(),
-            request.tenant.to_string(),
-            request.now.as_millisecond(),
-            request.limit.get()
-        ],
-    )?;
-    let claim_end = (request.now + request.lease).as_millisecond();
-    let mut raise = connection.prepare_cached(
-        "UPDATE enrollments SET version = version + 1, ready_at = ?2, is_claimed = 1
-         WHERE position = ?1",
-    )?;
-    due.into_iter()
-        .map(|(position, mut enrollment)| {
-            raise.execute([position, claim_end])?;
-            enrollment.version += 1;
-            Ok(enrollment)
-        })
-        .collect()
-}
-
-fn select(
-    connection: &Connection,
-    query: &str,
-    params: impl rusqlite::Params,
-) -> StoreResult<Vec<(i64, Enrollment)>> {
-    let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query(params)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(enrollments::read_row(row)?);
-    }
-    Ok(found)
-}
-
 fn usage(connection: &Connection, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>> {
     let mut statement = connection
         .prepare_cached("SELECT campaign, n_open, last_start FROM usage WHERE tenant = ?1")?;
@@ -244,7 +213,8 @@ fn usage(connection: &Connection, tenant: TenantId) -> StoreResult<BTreeMap<Camp
     Ok(by_campaign)
 }
 
-fn id<I>(text: String) -> StoreResult<I>
+/// The identifier that a column holds.
+pub fn id<I>(text: String) -> StoreResult<I>
 where
     I: std::str::FromStr<Err = crate::domain::ids::IdError>,
 {

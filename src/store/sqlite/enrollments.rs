@@ -1,23 +1,27 @@
 //! Enrollments: adding, listing, removing, and the one way of saving them.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, calls, campaigns, events, from_sql, is_taken, reads, to_sql, totals};
+use super::{
+    SqliteStore, calls, campaigns, contacts, events, from_sql, is_taken, reads, to_sql, totals,
+};
 use crate::{
     domain::{
         Timestamp,
         audience::NewEnrollment,
-        contact::Contact,
         enrollment::{CallRecord, Enrollment, EnrollmentState},
-        ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
+        ids::{AttemptId, CallSid, CampaignId, EnrollmentId, PlaceKey, TenantId},
         retry::Tally,
+        rules::Rule,
     },
     store::{
         CallFilter, Commit, EnrollmentFilter, Enrollments, Page, PageRequest, StoreError,
         StoreResult,
         paging::{self, Position},
-        records::{self, Bucket, ContactRecord, EnrollmentRecord, unreadable},
+        records::{self, Bucket, EnrollmentRecord, unreadable},
     },
 };
 
@@ -145,34 +149,57 @@ fn enroll(
         });
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO enrollments (id, tenant, campaign, contact, phone, state, bucket,
+        "INSERT INTO enrollments (id, tenant, campaign, contact, phone, place, state, bucket,
                                   ready_at, n_attempts, version, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', 'untried', ?6, 0, 1, ?7) ON CONFLICT DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', 'untried', ?7, 0, 1, ?8)
+         ON CONFLICT DO NOTHING",
     )?;
     let n_members = members.len();
     let mut duplicates = Vec::new();
+    let mut places = BTreeSet::new();
     for (i, new) in members.into_iter().enumerate() {
         let enrollment = first_record(connection, tenant, campaign, new, now)?;
         let (id, phone) = (enrollment.id.to_string(), enrollment.phone.clone());
+        let place = enrollment.place.clone();
         let n_added = insert.execute(params![
             id,
             tenant.to_string(),
             campaign.to_string(),
             enrollment.contact.to_string(),
             phone.as_str(),
+            place.as_str(),
             now.as_millisecond(),
             records::to_json(&EnrollmentRecord(enrollment)),
         ])?;
         if n_added == 0 {
             duplicates.push(i);
+        } else {
+            places.insert(place);
         }
     }
+    know_places(connection, tenant, campaign, &places)?;
     let n_added = to_sql((n_members - duplicates.len()) as u64);
     totals::count(connection, tenant, campaign, &Bucket::Untried, n_added)?;
     if n_added > 0 {
         campaigns::raise_version(connection, tenant, campaign)?;
     }
     Ok(duplicates)
+}
+
+fn know_places(
+    connection: &Connection,
+    tenant: TenantId,
+    campaign: CampaignId,
+    places: &BTreeSet<PlaceKey>,
+) -> StoreResult<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO campaign_places (tenant, campaign, place) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO NOTHING",
+    )?;
+    for place in places {
+        insert.execute([&tenant.to_string(), &campaign.to_string(), place.as_str()])?;
+    }
+    Ok(())
 }
 
 /// The enrollment of somebody new in the campaign, due now.
@@ -183,58 +210,26 @@ fn first_record(
     new: NewEnrollment,
     now: Timestamp,
 ) -> StoreResult<Enrollment> {
-    let mut contact = Contact {
-        id: new.contact,
-        tenant,
-        phone: new.member.phone,
-        name: new.member.name,
-        fields: new.member.fields,
-        created_at: now,
-    };
-    contact.id = know_contact(connection, &contact)?;
+    let contact = contacts::know(connection, tenant, &new, now)?;
     Ok(Enrollment {
         id: new.id,
         tenant,
         campaign,
-        contact: contact.id,
-        phone: contact.phone,
-        name: contact.name,
-        fields: contact.fields,
-        state: EnrollmentState::Waiting { due_at: now },
+        contact,
+        phone: new.member.phone,
+        place: new.place,
+        name: new.member.name,
+        fields: new.member.fields,
+        state: EnrollmentState::Waiting {
+            due_at: now,
+            held_by: None,
+        },
         cursor: 0,
         n_attempts: 0,
         n_counted: 0,
         tally: Tally::new(),
         version: 1,
     })
-}
-
-/// The id of the contact with this number, added if the address book lacks it.
-fn know_contact(
-    connection: &Connection,
-    contact: &Contact,
-) -> StoreResult<crate::domain::ids::ContactId> {
-    let n_added = connection
-        .prepare_cached(
-            "INSERT INTO contacts (id, tenant, phone, body) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (tenant, phone) DO NOTHING",
-        )?
-        .execute(params![
-            contact.id.to_string(),
-            contact.tenant.to_string(),
-            contact.phone.as_str(),
-            records::to_json(&ContactRecord(contact.clone())),
-        ])?;
-    if n_added > 0 {
-        return Ok(contact.id);
-    }
-    let known: String = connection
-        .prepare_cached("SELECT id FROM contacts WHERE tenant = ?1 AND phone = ?2")?
-        .query_row(
-            params![contact.tenant.to_string(), contact.phone.as_str()],
-            |row| row.get(0),
-        )?;
-    known.parse().map_err(|error| unreadable(known, error))
 }
 
 fn list(
@@ -341,18 +336,22 @@ fn update(
     bucket: &Bucket,
     enrollment: Enrollment,
 ) -> StoreResult<()> {
-    let (ready_at, check_at) = match &enrollment.state {
-        EnrollmentState::Waiting { due_at } => (Some(due_at.as_millisecond()), None),
-        EnrollmentState::Open { check_at, .. } => (None, Some(check_at.as_millisecond())),
-        EnrollmentState::Finished { .. } => (None, None),
-    };
+    let (mut ready_at, mut check_at, mut held, mut ended) = (None, None, None, None);
+    match &enrollment.state {
+        EnrollmentState::Waiting { due_at, held_by } => {
+            (ready_at, held) = (Some(due_at.as_millisecond()), *held_by);
+        }
+        EnrollmentState::Open { check_at: at, .. } => check_at = Some(at.as_millisecond()),
+        EnrollmentState::Finished { by_rule, .. } => ended = *by_rule,
+    }
     let record = EnrollmentRecord(enrollment);
     let body = records::to_json(&record);
     let enrollment = record.0;
     connection
         .prepare_cached(
             "UPDATE enrollments SET state = ?2, bucket = ?3, ready_at = ?4, is_claimed = 0,
-                                    check_at = ?5, n_attempts = ?6, version = ?7, body = ?8
+                                    check_at = ?5, n_attempts = ?6, version = ?7, body = ?8,
+                                    held_by = ?9, by_rule = ?10
              WHERE position = ?1",
         )?
         .execute(params![
@@ -364,6 +363,8 @@ fn update(
             enrollment.n_attempts,
             to_sql(enrollment.version),
             body,
+            held.map(Rule::name),
+            ended.map(Rule::name),
         ])
         .map_err(|error| match is_taken(&error) {
             // The person is in a call of another campaign.

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{SqliteStore, from_sql, reads, reads::Reads, to_sql};
 use crate::{
     domain::{
+        Timestamp,
         event::{Event, StoredEvent},
         ids::{AttemptId, CampaignId, TenantId},
     },
@@ -106,6 +107,10 @@ impl Events for SqliteStore {
             Ok(())
         })
         .await
+    }
+
+    async fn time(&self) -> StoreResult<Option<Timestamp>> {
+        Ok(None)
     }
 }
 

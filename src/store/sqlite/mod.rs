@@ -10,13 +10,18 @@
 mod accounts;
 mod calls;
 mod campaigns;
+mod claims;
+mod contacts;
 mod dispatch;
 mod enrollments;
 mod events;
+mod figures;
 mod imports;
 mod inbox;
+mod installation;
 mod reads;
 mod schema;
+mod suppressions;
 mod totals;
 mod writes;
 

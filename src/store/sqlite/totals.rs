@@ -7,7 +7,7 @@ use crate::{
     domain::{
         Timestamp,
         enrollment::Progress,
-        ids::{CampaignId, TenantId},
+        ids::{CampaignId, PlaceKey, TenantId},
     },
     store::{
         StoreResult,
@@ -57,7 +57,7 @@ pub fn progress(
     campaign: CampaignId,
 ) -> StoreResult<Progress> {
     let mut progress = Progress {
-        next_due_at: next_due(connection, tenant, campaign)?,
+        next_due_at: next_due(connection, tenant, campaign, None)?,
         ..Progress::default()
     };
     let mut statement = connection
@@ -70,17 +70,40 @@ pub fn progress(
     Ok(progress)
 }
 
-/// When the next waiting enrollment may be claimed.
+/// When the next waiting enrollment may be claimed, everywhere or at one of `places`.
 pub fn next_due(
     connection: &Connection,
     tenant: TenantId,
     campaign: CampaignId,
+    places: Option<&[PlaceKey]>,
 ) -> StoreResult<Option<Timestamp>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT ready_at FROM enrollments
-         WHERE campaign = ?1 AND tenant = ?2 AND state = 'waiting' ORDER BY ready_at LIMIT 1",
-    )?;
-    let mut rows = statement.query([campaign.to_string(), tenant.to_string()])?;
+    let (campaign, tenant) = (campaign.to_string(), tenant.to_string());
+    let Some(places) = places else {
+        const ANYWHERE: &str = "SELECT ready_at FROM enrollments
+             WHERE campaign = ?1 AND tenant = ?2 AND state = 'waiting' ORDER BY ready_at LIMIT 1";
+        return soonest(connection, ANYWHERE, params![campaign, tenant]);
+    };
+    let mut next = None;
+    for place in places {
+        const THERE: &str = "SELECT ready_at FROM enrollments
+             WHERE campaign = ?1 AND tenant = ?2 AND state = 'waiting' AND place = ?3
+             ORDER BY ready_at LIMIT 1";
+        let there = params![campaign, tenant, place.as_str()];
+        next = [next, soonest(connection, THERE, there)?]
+            .into_iter()
+            .flatten()
+            .min();
+    }
+    Ok(next)
+}
+
+fn soonest(
+    connection: &Connection,
+    query: &str,
+    params: impl rusqlite::Params,
+) -> StoreResult<Option<Timestamp>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(params)?;
     match rows.next()? {
         Some(row) => instant(row.get(0)?).map(Some),
         None => Ok(None),

@@ -284,6 +284,14 @@ impl Carrier for TwilioCarrier {
         Ok(reports)
     }
 
+    async fn cancel(&self, sid: &CallSid) -> Result<(), CarrierError> {
+        let reply = self.update_status(sid, "canceled").await?;
+        if reply.means_over() {
+            return Ok(());
+        }
+        reply.read::<CallResource>(rand::random()).map(|_call| ())
+    }
+
     /// Cancels, then completes: the first ends a call that nobody answered yet and leaves one alone
     /// that was answered in between, the second ends that one.
     async fn end(&self, sid: &CallSid) -> Result<(), CarrierError> {

@@ -241,6 +241,24 @@ async fn ending_cancels_then_completes_and_a_call_that_is_over_is_no_error() {
     assert!(carrier.end(&sid()).await.is_err());
 }
 
+// proves F-24, F-25
+#[tokio::test]
+async fn withdrawing_only_cancels_and_a_call_that_was_answered_or_is_over_is_no_error() {
+    let live = r#"{"sid":"CA1","status":"in-progress"}"#;
+    let canceled = r#"{"sid":"CA1","status":"canceled"}"#;
+    let over = r#"{"code":21220,"message":"not in-progress"}"#;
+    let gone = r#"{"code":20404}"#;
+    for answer in [(200, canceled), (200, live), (404, gone), (400, over)] {
+        let (carrier, script) = carrier(&[answer]).await;
+        carrier.cancel(&sid()).await.unwrap();
+        let asked = asked(&script);
+        assert_eq!(asked.len(), 1);
+        assert!(asked[0].ends_with("Calls/CA1.json Status=canceled"));
+    }
+    let (carrier, _script) = carrier(&[(500, "")]).await;
+    assert!(carrier.cancel(&sid()).await.is_err());
+}
+
 /// How many requests the server works on, and the most there ever were.
 #[derive(Clone, Default)]
 struct Load(Arc<Mutex<(usize, usize)>>);

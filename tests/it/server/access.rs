@@ -29,6 +29,7 @@ struct Records {
     enrollment: String,
     call: String,
     import: String,
+    suppression: String,
 }
 
 impl Records {
@@ -44,6 +45,7 @@ impl Records {
             enrollment: id(&call["enrollmentId"]),
             call: id(&call["id"]),
             import: id(&started["import"]["id"]),
+            suppression: document::suppress(&world.owner, "+12025550198").await,
         }
     }
 
@@ -51,6 +53,7 @@ impl Records {
         let id = match path.split('/').nth(1) {
             Some("calls") => &self.call,
             Some("imports") => &self.import,
+            Some("suppressions") => &self.suppression,
             _ => &self.campaign,
         };
         path.replace("{id}", id)
@@ -65,6 +68,9 @@ async fn try_route(client: &Client, method: &Method, path: &str) -> Answer {
             return client.upload(&list(5..6), &json!({}), &[]).await;
         }
         ("POST", path) if path.ends_with("/contacts") => Some(json!({"contacts": []})),
+        ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
+        ("POST", "/suppressions") => Some(json!({"phones": ["+12025550196"]})),
+        ("PUT", "/settings/holidays") => Some(json!({"holidays": []})),
         ("POST", "/campaigns") | ("PUT", _) => Some(json!({"name": "Changed"})),
         ("PATCH", _) => Some(json!({"name": "Changed"})),
         _ => None,
@@ -177,7 +183,7 @@ pub async fn another_tenant_finds_nothing_of_this_one(place: Arc<Place>) {
             answer.text
         );
     }
-    for path in ["/campaigns", "/campaigns/active", "/calls"] {
+    for path in ["/campaigns", "/campaigns/active", "/calls", "/suppressions"] {
         assert_eq!(stranger.get(path).await.ok()["total"], 0, "{path}");
     }
     let by_campaign = format!("/calls?campaignId={}", records.campaign);

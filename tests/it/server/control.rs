@@ -48,11 +48,14 @@ pub async fn a_pause_lets_talks_finish_and_begins_no_calls(place: Arc<Place>) {
     assert!(n_placed < 9, "the list was over before the pause");
     let answered = world.calls(&campaign).await;
     let talks = answered.iter().filter(|call| call["outcome"] == "answered");
-    assert_eq!(talks.count(), n_placed, "{answered:?}");
+    let n_talks = talks.count();
+    let taken_back = answered.iter().filter(|call| call["outcome"] == "canceled");
+    let n_taken_back = taken_back.count();
+    assert_eq!(n_talks + n_taken_back, n_placed, "{answered:?}");
 
     world.owner.ask(&format!("{path}/resume")).await.ok();
     world.until_status(&campaign, "completed").await;
-    assert_eq!(world.ledger().calls.len(), 9);
+    assert_eq!(world.ledger().calls.len(), 9 + n_taken_back);
     world.end().await;
 }
 
@@ -90,6 +93,51 @@ pub async fn pausing_and_resuming_during_a_talk_rings_nobody_again(place: Arc<Pl
     world.until_status(&campaign, "completed").await;
     assert_eq!(world.calls_to(&campaign, 1).await.len(), 1);
     assert_eq!(world.ledger().calls.len(), 1);
+    world.end().await;
+}
+
+// proves F-24, F-25
+pub async fn a_pause_takes_back_what_waits_at_the_carrier_and_calls_it_again(place: Arc<Place>) {
+    // The carrier lets one call a second out of its queue, and people act twenty times as fast.
+    let world = Scenario::on(&place)
+        .everyone(Busy)
+        .simulator(|simulator| simulator.calls_per_second = 1.0 / simulator.speed)
+        .start()
+        .await;
+    let settings = json!({"retry": {"maxAttempts": 1}});
+    let campaign = world.start_campaign(&list(0..6), settings).await;
+    until("a queue at the carrier", async || {
+        (world.simulator.totals().calls_created == 6).then_some(())
+    })
+    .await;
+    let path = format!("/campaigns/{campaign}");
+    world.owner.ask(&format!("{path}/pause")).await.ok();
+    let paused_at = SystemClock.now();
+
+    world.until_progress(&campaign, "open", 0).await;
+    let took = SystemClock.now().duration_since(paused_at).unsigned_abs();
+    assert!(
+        took < 2 * EFFECT,
+        "calls waited at the carrier for {took:?}"
+    );
+    let canceled = world.ledger().totals.outcomes["canceled"];
+    assert!(canceled >= 3, "{canceled} of 6 calls were taken back");
+    for n in 0..6 {
+        let contact = world.contact(&campaign, n).await;
+        let was_called = contact["state"] == "finished";
+        assert_eq!(contact["attempts"], u32::from(was_called), "{contact}");
+    }
+
+    world.owner.ask(&format!("{path}/resume")).await.ok();
+    world.until_status(&campaign, "completed").await;
+    for n in 0..6 {
+        let contact = world.contact(&campaign, n).await;
+        assert_eq!(
+            (&contact["attempts"], &contact["outcome"]),
+            (&json!(1), &json!("busy"))
+        );
+    }
+    assert_eq!(world.ledger().calls.len() as u64, 6 + canceled);
     world.end().await;
 }
 

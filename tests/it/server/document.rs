@@ -28,6 +28,9 @@ const ROUTES: &[&str] = &[
     "GET /api/v1/campaigns/{id}/contacts",
     "POST /api/v1/campaigns/{id}/contacts",
     "DELETE /api/v1/campaigns/{id}/contacts/{enrollment}",
+    "GET /api/v1/campaigns/{id}/contacts/{enrollment}/explain",
+    "GET /api/v1/campaigns/{id}/diagnostics",
+    "GET /api/v1/campaigns/{id}/forecast",
     "POST /api/v1/campaigns/{id}/pause",
     "GET /api/v1/campaigns/{id}/progress",
     "POST /api/v1/campaigns/{id}/resume",
@@ -37,6 +40,12 @@ const ROUTES: &[&str] = &[
     "GET /api/v1/imports/{id}",
     "GET /api/v1/imports/{id}/rejected",
     "GET /api/v1/imports/{id}/rejected.csv",
+    "GET /api/v1/rule-profiles",
+    "GET /api/v1/settings/holidays",
+    "PUT /api/v1/settings/holidays",
+    "GET /api/v1/suppressions",
+    "POST /api/v1/suppressions",
+    "POST /api/v1/suppressions/{id}/lift",
     "GET /healthz",
     "GET /readyz",
 ];
@@ -106,11 +115,13 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
         .as_str()
         .unwrap()
         .to_owned();
+    let suppression = suppress(&world.owner, "+12025550198").await;
     for (n, (method, path)) in (0..).zip(routes(&world).await) {
         let draft = Draft::create(&world.owner, n).await;
         let id = match path.split('/').nth(3) {
             Some("calls") => &call,
             Some("imports") => &draft.import,
+            Some("suppressions") => &suppression,
             _ => &draft.campaign,
         };
         let filled = path
@@ -144,6 +155,14 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
     world.end().await;
 }
 
+/// Puts a number on the list of those who must not be contacted; gives the entry's id.
+pub async fn suppress(owner: &Client, phone: &str) -> String {
+    let body = json!({"phones": [phone], "reason": "asked for it"});
+    assert_eq!(owner.post("/suppressions", &body).await.ok()["added"], 1);
+    let entries = owner.get("/suppressions").await.ok();
+    entries["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
 /// What must be asked of a draft before a route fits it.
 fn preparation(path: &str) -> &'static [&'static str] {
     match path.rsplit('/').next() {
@@ -161,6 +180,14 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         ("POST", path) if path.ends_with("/auth/login") => Some(login),
         ("POST", path) if path.ends_with("/contacts") => Some(contacts),
         ("POST", path) if path.ends_with("/campaigns") => Some(json!({"name": "New"})),
+        ("POST", path) if path.ends_with("/suppressions") => {
+            Some(json!({"phones": ["+12025550197"]}))
+        }
+        ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
+        ("PUT", path) if path.ends_with("/holidays") => {
+            let day = json!({"date": "2026-12-24", "name": "Eve", "region": "GB"});
+            Some(json!({"holidays": [day]}))
+        }
         ("PUT" | "PATCH", _) => Some(json!({"name": "Changed"})),
         _ => None,
     };

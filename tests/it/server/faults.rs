@@ -205,11 +205,18 @@ pub async fn an_answer_that_comes_after_the_whole_call_changes_nothing(place: Ar
     world.end().await;
 }
 
+/// However many people hear nobody, that alone stands no campaign still.
+fn any_silence() -> Value {
+    json!({"warnPermille": 1000, "stopPermille": 1000, "leastAnswered": 1000})
+}
+
 /// Runs a campaign with an agent that fails in one way; gives its calls.
 async fn with_failing_agent(place: &Arc<Place>, faults: Faults, outcome: &str) -> Vec<Value> {
     let world = Scenario::on(place).faults(faults).start().await;
     let again = json!({"count": 2, "delaySeconds": 0});
-    let settings = json!({"retry": {"failed": again, "busy": again, "noAnswer": again}});
+    let settings = json!({
+        "retry": {"failed": again, "busy": again, "noAnswer": again}, "silentLimit": any_silence(),
+    });
     let campaign = world.start_campaign(&list(0..3), settings).await;
     world.until_status(&campaign, "completed").await;
     each_called_once(&world, &campaign, 3, outcome).await;
@@ -252,7 +259,7 @@ pub async fn a_campaign_whose_agent_never_comes_stands_still(place: Arc<Place>) 
         ..Faults::default()
     };
     let world = Scenario::on(&place).faults(faults).start().await;
-    let settings = json!({"maxConcurrentCalls": 1});
+    let settings = json!({"maxConcurrentCalls": 1, "silentLimit": any_silence()});
     let campaign = world.start_campaign(&list(0..12), settings).await;
     let paused = world.until_status(&campaign, "paused").await;
     let reason = paused["reason"].as_str().unwrap();

@@ -75,12 +75,13 @@ pub async fn people_who_are_added_twice_are_counted_as_duplicates(place: Arc<Pla
     );
     let again = json!({"contacts": [
         {"phone": person(1)}, {"phone": "202-555-0002", "name": "B"}, {"phone": person(9)},
-        {"phone": "nonsense"},
+        {"phone": "nonsense"}, {"phone": person(8), "timeZone": "Middle Earth"},
     ]});
     let added = world.owner.post(&path, &again).await.ok();
     assert_eq!(added["accepted"], 1);
     assert_eq!(added["duplicates"], 2);
     assert_eq!(added["rejected"][0]["index"], 3);
+    assert_eq!(added["rejected"][1]["code"], "zoneUnknown");
     let once_more = world.owner.post(&path, &again).await.ok();
     assert_eq!(once_more["accepted"], 0);
     assert_eq!(once_more["duplicates"], 3);

@@ -23,19 +23,24 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 const FRAME: Duration = Duration::from_millis(20);
-/// A loud square wave in mu-law.
-const VOICE: [u8; 160] = {
+/// Ordinary talk.
+const VOICE: [u8; 160] = square_wave(16);
+/// The pitch that says: do not call me again.
+const ASKING: [u8; 160] = square_wave(8);
+const SILENCE: [u8; 160] = [0xff; 160];
+
+/// A loud wave in mu-law that changes its sign after so many samples.
+const fn square_wave(half_period: usize) -> [u8; 160] {
     let mut wave = [0x90; 160];
     let mut n = 0;
     while n < 160 {
-        if n / 16 % 2 == 0 {
+        if (n / half_period).is_multiple_of(2) {
             wave[n] = 0x10;
         }
         n += 1;
     }
     wave
-};
-const SILENCE: [u8; 160] = [0xff; 160];
+}
 
 /// What one conversation brought, in order.
 struct Heard {
@@ -102,7 +107,12 @@ fn initiation(extra: Value) -> Value {
 }
 
 /// Sends 20 ms frames, speaking from 300 ms on for 300 ms of every second, until the agent closes.
-async fn converse(mut socket: Socket) -> Heard {
+async fn converse(socket: Socket) -> Heard {
+    converse_in(VOICE, socket).await
+}
+
+/// As [`converse`], in that voice. Tools of the client answer that they did it.
+async fn converse_in(voice: [u8; 160], mut socket: Socket) -> Heard {
     let mut messages = Vec::new();
     let mut frames = interval(FRAME);
     let began = Instant::now();
@@ -111,7 +121,7 @@ async fn converse(mut socket: Socket) -> Heard {
             tokio::select! {
                 _ = frames.tick() => {
                     let phase = began.elapsed().as_millis() % 1_000;
-                    let audio = if (300..600).contains(&phase) { VOICE } else { SILENCE };
+                    let audio = if (300..600).contains(&phase) { voice } else { SILENCE };
                     // The agent may just have closed; its close frame is read below.
                     let _may_be_over = socket
                         .send(Message::text(
@@ -125,6 +135,12 @@ async fn converse(mut socket: Socket) -> Heard {
                         if message["type"] == "ping" {
                             let id = &message["ping_event"]["event_id"];
                             send(&mut socket, json!({"type": "pong", "event_id": id})).await;
+                        }
+                        if message["type"] == "client_tool_call" {
+                            let id = &message["client_tool_call"]["tool_call_id"];
+                            let result = json!({"type": "client_tool_result", "tool_call_id": id,
+                                "result": "done", "is_error": false});
+                            send(&mut socket, result).await;
                         }
                         messages.push(message);
                     }
@@ -184,6 +200,29 @@ async fn a_conversation_goes_from_greeting_to_end_call() {
     assert_eq!(ledger.conversations[0].close_code, Some(1000));
     assert!(ledger.conversations[0].pongs >= 1);
     assert_eq!(ledger.totals.agent_sessions_open, 0);
+    simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_for_no_more_calls_is_noted_and_let_go() {
+    let simulator = start(SimulatorConfig::for_testing()).await;
+    let mut socket = connect(&simulator).await;
+    send(&mut socket, initiation(json!({}))).await;
+    let heard = converse_in(ASKING, socket).await;
+    assert_eq!(heard.close_code, 1000);
+    let calls = heard.all("client_tool_call");
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    let call = &calls[0]["client_tool_call"];
+    assert_eq!(call["tool_name"], "do_not_call");
+    let said = &heard.all("user_transcript")[0]["user_transcription_event"];
+    assert_eq!(call["parameters"]["reason"], said["user_transcript"]);
+    // The greeting, and the farewell after the tool's answer.
+    assert_eq!(heard.all("agent_response").len(), 2);
+    let place_of = |kind| heard.kinds().iter().rposition(|it| *it == kind);
+    assert!(place_of("client_tool_call") < place_of("agent_response"));
+    let tools = &simulator.ledger().conversations[0].tools;
+    assert_eq!(tools.len(), 1);
+    assert_eq!((&*tools[0].result, tools[0].is_error), ("done", false));
     simulator.shutdown().await;
 }
 

@@ -116,6 +116,27 @@ async fn an_answered_call_streams_a_frame_every_20_ms_until_the_dialer_closes() 
 }
 
 #[tokio::test]
+async fn a_pressed_key_is_told_once_and_in_its_place() {
+    let mut world = World::start(callee(Behaviour::PressesNine)).await;
+    world.dial(ANNA).await;
+    // `connected` has no number.
+    world.next_frame().await;
+    let mut n_keys = 0;
+    for number in 1..=150 {
+        let message = world.next_frame().await.message;
+        assert_eq!(message["sequenceNumber"], json!(number.to_string()));
+        if message["event"] == "dtmf" {
+            n_keys += 1;
+            let dtmf = json!({"track": "inbound_track", "digit": "9"});
+            assert_eq!(message["dtmf"], dtmf);
+        }
+    }
+    assert_eq!(n_keys, 1);
+    world.close_media().await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn clear_returns_the_waiting_marks_and_played_audio_returns_its_own() {
     let mut world = World::start(callee(Behaviour::Converses)).await;
     world.dial(ANNA).await;

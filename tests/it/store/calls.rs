@@ -155,7 +155,10 @@ fn next(enrollment: &Enrollment, choice: &mut Choice) -> Commit {
                     why: ReleaseReason::Withheld,
                 },
             );
-            commit.enrollment.state = EnrollmentState::Waiting { due_at: NOW };
+            commit.enrollment.state = EnrollmentState::Waiting {
+                due_at: NOW,
+                held_by: None,
+            };
             commit
         }
         ("reserved", _) => moved(enrollment, AttemptState::Dialing { sid }),
@@ -204,7 +207,10 @@ pub async fn progress_and_usage_equal_a_recount(home: Arc<Home>) {
     let (calls, usage) = recount_calls(&*store, &campaign).await;
     let mut expected = Progress {
         n_enrolled: 30,
-        next_due_at: store.next_due(campaign.tenant, campaign.id).await.unwrap(),
+        next_due_at: store
+            .next_due(campaign.tenant, campaign.id, None)
+            .await
+            .unwrap(),
         ..calls
     };
     for enrollment in &enrollments {

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use dialtone::{
     domain::{
         campaign::{Campaign, CampaignStatus, PauseReason},
-        ids::{NodeId, TenantId},
+        ids::{NodeId, PlaceKey, TenantId},
         outcome::Outcome,
     },
     store::{ClaimRequest, Store, StoreError},
@@ -42,7 +42,7 @@ pub async fn each_enrollment_is_claimed_once(home: Arc<Home>) {
 }
 
 async fn store_is_empty(store: &dyn Store, request: &ClaimRequest) -> bool {
-    let next = store.next_due(request.tenant, request.campaign).await;
+    let next = store.next_due(request.tenant, request.campaign, None).await;
     next.unwrap() > Some(request.now)
 }
 
@@ -57,7 +57,10 @@ pub async fn due_ones_are_claimed_soonest_first(home: Arc<Home>) {
             .unwrap();
     }
     let holder = lease(&*store, &campaign).await;
-    let next = store.next_due(campaign.tenant, campaign.id).await.unwrap();
+    let next = store
+        .next_due(campaign.tenant, campaign.id, None)
+        .await
+        .unwrap();
     assert_eq!(next, Some(NOW + seconds(10)));
     let mut request = claim(&campaign, holder, 9);
     assert_eq!(store.claim_due(&request).await.unwrap(), []);
@@ -77,11 +80,94 @@ pub async fn due_ones_are_claimed_soonest_first(home: Arc<Home>) {
     assert_eq!(stored.as_ref(), Some(&claimed[0]));
 }
 
-// proves F-05
+/// The numbers of a claim at these places.
+async fn phones_at(store: &dyn Store, request: &ClaimRequest, places: &[&str]) -> Vec<String> {
+    let mut request = request.clone();
+    request.places = Some(places.iter().copied().map(PlaceKey::new).collect());
+    phones(store, &request).await
+}
+
+pub async fn only_people_at_the_places_asked_for_are_claimed(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 0).await;
+    let (tenant, id) = (campaign.tenant, campaign.id);
+    for (place, from, due) in [("GB", 0, 0), ("US/NY", 4, 10), ("DE", 8, 5), ("GB", 12, 20)] {
+        let members = people_at(place, from, 2);
+        let at = NOW + seconds(due);
+        store.enroll(tenant, id, &members, at).await.unwrap();
+    }
+    let holder = lease(&*store, &campaign).await;
+    let mut request = claim(&campaign, holder, 9);
+    request.now = NOW + seconds(60);
+    let next = async |places: &[&str]| {
+        let places: Vec<_> = places.iter().copied().map(PlaceKey::new).collect();
+        let next = store.next_due(tenant, id, Some(&places)).await.unwrap();
+        next.map(|at| at.as_second() - NOW.as_second())
+    };
+    assert_eq!(next(&["US/NY", "DE"]).await, Some(5));
+    assert_eq!(next(&["FR"]).await, None);
+    assert_eq!(next(&[]).await, None);
+
+    let nobody = phones_at(&*store, &request, &[]).await;
+    assert_eq!(nobody, [""; 0]);
+    let nobody = phones_at(&*store, &request, &["FR"]).await;
+    assert_eq!(nobody, [""; 0]);
+    // Over several places the soonest come first, however the places are named.
+    request.limit = limit(3);
+    let claimed = phones_at(&*store, &request, &["US/NY", "GB", "DE", "GB"]).await;
+    assert_eq!(claimed, [0, 1, 8].map(number));
+    request.limit = limit(9);
+    let claimed = phones_at(&*store, &request, &["US/NY", "GB"]).await;
+    assert_eq!(claimed, [4, 5, 12, 13].map(number));
+    // In claims they are due when those end.
+    assert_eq!(next(&["US/NY"]).await, Some(60 + 30));
+    assert_eq!(phones(&*store, &request).await, [9].map(number));
+}
+
+pub async fn a_claim_at_more_places_than_a_query_takes_is_in_order_too(home: Arc<Home>) {
+    const N: u32 = 230;
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 0).await;
+    let place = |i: u32| format!("place {i}");
+    // The last enrolled are due first.
+    let mut members = Vec::new();
+    for i in 0..N {
+        members.extend(people_at(&place(i), i, 1));
+    }
+    for (due, some) in (0..).zip(members.rchunks(50)) {
+        let due = NOW + seconds(due);
+        store
+            .enroll(campaign.tenant, campaign.id, some, due)
+            .await
+            .unwrap();
+    }
+    let holder = lease(&*store, &campaign).await;
+    let mut request = claim(&campaign, holder, 60);
+    request.now = NOW + seconds(60);
+    let places: Vec<String> = (0..N).map(place).collect();
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    let expected: Vec<String> = (180..230).chain(130..140).map(number).collect();
+    assert_eq!(phones_at(&*store, &request, &places).await, expected);
+}
+
+// proves F-16
+pub async fn whoever_is_on_the_phone_is_passed_over_at_every_place(home: Arc<Home>) {
+    let store = home.open().await;
+    let first = active_campaign(&*store, 2).await;
+    let second = another(&*store, &first, 0, 4).await;
+    let holder = lease(&*store, &first).await;
+    let claimed = store.claim_due(&claim(&first, holder, 2)).await.unwrap();
+    let open = opened(&claimed[0], NOW);
+    store.commit(&open).await.unwrap();
+    let request = claim(&second, holder, 9);
+    let here = home_place();
+    let free = phones_at(&*store, &request, &[here.as_str()]).await;
+    assert_eq!(free, [2, 3].map(number));
+}
+
 /// An active campaign of the same tenant, with the people of these numbers.
 async fn another(store: &dyn Store, first: &Campaign, from: u32, n: u32) -> Campaign {
-    let campaign = campaign(first.tenant, CampaignStatus::Active);
-    store.insert_campaign(&campaign).await.unwrap();
+    let campaign = campaign_beside(store, first).await;
     store
         .enroll(campaign.tenant, campaign.id, &people(from, n), NOW)
         .await
@@ -114,7 +200,10 @@ pub async fn a_person_on_the_phone_for_one_campaign_is_passed_over_by_the_others
     assert_eq!(phones(&*store, &request).await, [number(3)]);
     assert_eq!(phones(&*store, &request).await, [""; 0]);
     // Whoever was passed over is due all the same.
-    let next = store.next_due(second.tenant, second.id).await.unwrap();
+    let next = store
+        .next_due(second.tenant, second.id, None)
+        .await
+        .unwrap();
     assert_eq!(next, Some(NOW));
 
     // The claim that was not used has run out: that person is free.
@@ -219,6 +308,7 @@ pub async fn an_unreadable_enrollment_is_no_obstacle_to_overdue_ones(home: Arc<H
     }
 }
 
+// proves F-05
 pub async fn a_paused_campaign_claims_nothing(home: Arc<Home>) {
     let (store, other) = (home.open().await, home.open().await);
     let active = active_campaign(&*store, 5).await;
@@ -244,7 +334,10 @@ pub async fn a_claim_ends_by_commit_or_by_time(home: Arc<Home>) {
     let holder = lease(&*store, &campaign).await;
     let mut request = claim(&campaign, holder, 9);
     let claimed = store.claim_due(&request).await.unwrap();
-    let next = store.next_due(campaign.tenant, campaign.id).await.unwrap();
+    let next = store
+        .next_due(campaign.tenant, campaign.id, None)
+        .await
+        .unwrap();
     assert_eq!(next, Some(NOW + LEASE));
 
     // The first is given back by a commit, and so due again at once.
@@ -279,7 +372,14 @@ pub async fn a_lease_has_one_holder_and_a_rising_number(home: Arc<Home>) {
         let held = store.hold_lease(tenant, node, ttl, NOW + seconds(after));
         held.await.unwrap()
     };
+    let holder = async |after| {
+        let holder = other.lease_holder(tenant, NOW + seconds(after));
+        holder.await.unwrap()
+    };
+    assert_eq!(holder(0).await, None);
     let first = hold(&store, ann, 0).await.expect("it is free");
+    assert_eq!(holder(9).await, Some(ann));
+    assert_eq!(holder(10).await, None, "it has run out");
     assert_eq!(hold(&other, ben, 5).await, None);
     assert_eq!(hold(&store, ann, 5).await, Some(first));
     assert_eq!(hold(&other, ben, 14).await, None);
@@ -289,7 +389,9 @@ pub async fn a_lease_has_one_holder_and_a_rising_number(home: Arc<Home>) {
 
     store.release_lease(tenant, ann).await.unwrap();
     assert_eq!(hold(&store, ann, 16).await, None);
+    assert_eq!(holder(16).await, Some(ben));
     other.release_lease(tenant, ben).await.unwrap();
+    assert_eq!(holder(16).await, None);
     let third = hold(&store, ann, 16).await.expect("it was given back");
     assert!(third > second);
     // Two that want it at the same moment: one gets it.
@@ -328,7 +430,7 @@ async fn refuse(store: &dyn Store, request: &ClaimRequest) {
         matches!(refused, Err(StoreError::LeaseLost { tenant }) if tenant == request.tenant),
         "{refused:?}"
     );
-    let next = store.next_due(request.tenant, request.campaign).await;
+    let next = store.next_due(request.tenant, request.campaign, None).await;
     assert_eq!(next.unwrap(), Some(NOW));
 }
 
@@ -351,6 +453,33 @@ pub async fn active_campaigns_come_oldest_start_first(home: Arc<Home>) {
     }
     expected.reverse();
     assert_eq!(store.active_campaigns(tenant).await.unwrap(), expected);
+}
+
+pub async fn scheduled_campaigns_come_first_created_first(home: Arc<Home>) {
+    let store = home.open().await;
+    let tenant = fresh(TenantId::new);
+    let mut expected: Vec<Campaign> = Vec::new();
+    for (status, created) in [
+        (CampaignStatus::Scheduled, 3),
+        (CampaignStatus::Active, 0),
+        (CampaignStatus::Scheduled, 1),
+        (CampaignStatus::Scheduled, 2),
+    ] {
+        let mut campaign = campaign(tenant, status);
+        campaign.created_at = NOW + seconds(created);
+        store.insert_campaign(&campaign).await.unwrap();
+        if campaign.status == CampaignStatus::Scheduled {
+            expected.push(campaign);
+        }
+    }
+    expected.sort_by_key(|campaign| campaign.created_at);
+    assert_eq!(store.scheduled_campaigns(tenant).await.unwrap(), expected);
+    let gone = expected.remove(0);
+    store
+        .delete_campaign(tenant, gone.id, gone.version)
+        .await
+        .unwrap();
+    assert_eq!(store.scheduled_campaigns(tenant).await.unwrap(), expected);
 }
 
 pub async fn open_enrollments_become_overdue(home: Arc<Home>) {

@@ -8,14 +8,15 @@ use dialtone::{
         Timestamp,
         attempt::{Attempt, AttemptState, CallFacts},
         audience::{Member, NewEnrollment},
-        campaign::{Campaign, CampaignStatus},
+        campaign::{Campaign, CampaignStatus, Policy},
         enrollment::{Enrollment, EnrollmentState},
         event::{Event, EventKind},
-        ids::{CallSid, CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
+        ids::{CallSid, CampaignId, ContactId, EnrollmentId, NodeId, PlaceKey, TenantId},
         outcome::Outcome,
         pacing::PacingLimits,
         phone::Region,
         retry::RetryPolicy,
+        rules::Rule,
         step::{Step, VoiceCall},
         text::Template,
     },
@@ -54,16 +55,23 @@ pub fn campaign(tenant: TenantId, status: CampaignStatus) -> Campaign {
             agent_id: None,
             ring_timeout: VoiceCall::RING.1,
             max_duration: VoiceCall::LENGTH.1,
+            opt_out_key: Some('#'),
         })],
         pacing: PacingLimits::default(),
         retry: RetryPolicy::default(),
-        caller_id: Some("+12025550100".parse().unwrap()),
+        policy: Policy::default(),
         region: Region::US,
         created_at: NOW,
         updated_at: NOW,
+        active_since: None,
         ended_at: None,
         version: 1,
     }
+}
+
+/// Where people are whose place does not matter.
+pub fn home_place() -> PlaceKey {
+    PlaceKey::new("US/DC")
 }
 
 /// `n` people whose numbers begin at number `from`.
@@ -72,13 +80,33 @@ pub fn people(from: u32, n: u32) -> Vec<NewEnrollment> {
         .map(|i| NewEnrollment {
             id: fresh(EnrollmentId::new),
             contact: fresh(ContactId::new),
+            place: home_place(),
             member: Member {
                 phone: format!("+1202{i:07}").parse().unwrap(),
                 name: Some(format!("Person {i}")),
                 fields: BTreeMap::from([("city".to_owned(), "Köln".to_owned())]),
+                email: None,
+                zone: None,
+                consent: None,
             },
         })
         .collect()
+}
+
+/// As [`people`], at a place.
+pub fn people_at(place: &str, from: u32, n: u32) -> Vec<NewEnrollment> {
+    let mut people = people(from, n);
+    for person in &mut people {
+        person.place = PlaceKey::new(place);
+    }
+    people
+}
+
+/// An active campaign of the same tenant, with nobody in it.
+pub async fn campaign_beside(store: &dyn Store, first: &Campaign) -> Campaign {
+    let campaign = campaign(first.tenant, CampaignStatus::Active);
+    store.insert_campaign(&campaign).await.unwrap();
+    campaign
 }
 
 /// An active campaign of a new tenant with `n` people.
@@ -112,6 +140,7 @@ pub fn claim(campaign: &Campaign, holder: (NodeId, Fencing), n: u32) -> ClaimReq
         node: holder.0,
         fencing: holder.1,
         limit: limit(n),
+        places: None,
         lease: LEASE,
         now: NOW,
     }
@@ -136,6 +165,8 @@ pub fn opened(enrollment: &Enrollment, dial_at: Timestamp) -> Commit {
         from: "+12025550100".parse().unwrap(),
         reserved_at: NOW,
         dial_at,
+        ring_by: None,
+        decision: None,
         state: AttemptState::Reserved,
         facts: CallFacts::default(),
     };
@@ -170,13 +201,44 @@ pub fn ended(enrollment: &Enrollment, outcome: Outcome, due_at: Option<Timestamp
     let mut next = enrollment.clone();
     next.n_counted += 1;
     next.state = match due_at {
-        Some(due_at) => EnrollmentState::Waiting { due_at },
+        Some(due_at) => EnrollmentState::Waiting {
+            due_at,
+            held_by: None,
+        },
         None => EnrollmentState::Finished {
             outcome: Some(outcome),
+            by_rule: None,
             at: NOW,
         },
     };
     commit(next, attempt)
+}
+
+/// Gives a claimed enrollment back, to wait until `due_at` because of `rule`.
+pub fn put_off(enrollment: &Enrollment, rule: Rule, due_at: Timestamp) -> Commit {
+    let held_by = Some(rule);
+    without_attempt(enrollment, EnrollmentState::Waiting { due_at, held_by })
+}
+
+/// Ends an enrollment because of `rule`.
+pub fn ended_by(enrollment: &Enrollment, rule: Rule) -> Commit {
+    let state = EnrollmentState::Finished {
+        outcome: None,
+        by_rule: Some(rule),
+        at: NOW,
+    };
+    without_attempt(enrollment, state)
+}
+
+fn without_attempt(enrollment: &Enrollment, state: EnrollmentState) -> Commit {
+    let mut enrollment = enrollment.clone();
+    enrollment.version += 1;
+    enrollment.state = state;
+    Commit {
+        enrollment,
+        attempt: None,
+        events: vec![],
+    }
 }
 
 fn commit(mut enrollment: Enrollment, attempt: Attempt) -> Commit {

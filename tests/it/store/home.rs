@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use dialtone::{
     clock::{Clock, SystemClock},
-    store::{Store, StoreResult, mongo::MongoStore, sqlite::SqliteStore},
+    store::{Store, StoreResult, memory::MemoryStore, mongo::MongoStore, sqlite::SqliteStore},
 };
 use mongodb::{
     Collection,
@@ -13,12 +13,18 @@ use mongodb::{
 
 /// A place that holds one store's data.
 pub enum Home {
+    Maps(Arc<MemoryStore>),
     Memory(Arc<SqliteStore>),
     File(tempfile::TempDir),
     Mongo { uri: String, database: String },
 }
 
 impl Home {
+    /// In plain maps, without a database.
+    pub fn in_maps() -> Self {
+        Self::Maps(Arc::default())
+    }
+
     pub fn in_memory() -> Self {
         Self::Memory(Arc::new(SqliteStore::in_memory().unwrap()))
     }
@@ -43,6 +49,7 @@ impl Home {
     /// A handle on the store, as another process would have it.
     pub async fn try_open(&self) -> StoreResult<Arc<dyn Store>> {
         Ok(match self {
+            Self::Maps(store) => store.clone(),
             Self::Memory(store) => store.clone(),
             Self::File(directory) => {
                 Arc::new(SqliteStore::open(&directory.path().join("dialtone.db"))?)
@@ -59,7 +66,7 @@ impl Home {
     /// Makes the data look as if a later release had written it.
     pub async fn pretend_newer(&self) {
         match self {
-            Self::Memory(_) => panic!("nothing outlives a store in memory"),
+            Self::Maps(_) | Self::Memory(_) => panic!("nothing outlives a store in memory"),
             Self::File(directory) => {
                 let file = rusqlite::Connection::open(directory.path().join("dialtone.db"));
                 file.unwrap()
@@ -78,7 +85,9 @@ impl Home {
     /// Takes a field out of the record whose `key` column has a value, past the store.
     pub async fn damage(&self, records: &str, (key, value): (&str, &str), field: &str) {
         let n_damaged = match self {
-            Self::Memory(_) => panic!("a store in memory is reached by itself alone"),
+            Self::Maps(_) | Self::Memory(_) => {
+                panic!("a store in memory is reached by itself alone")
+            }
             Self::File(directory) => {
                 let file = rusqlite::Connection::open(directory.path().join("dialtone.db"));
                 let remove = format!(

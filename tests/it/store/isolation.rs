@@ -4,12 +4,15 @@ use dialtone::{
     domain::{
         attempt::AttemptState,
         audience::{Import, ImportStatus, RejectedRow},
+        campaign::CampaignStatus,
         enrollment::{Enrollment, Progress},
-        ids::{AttemptId, CampaignId, ImportId, TenantId},
+        ids::{AttemptId, CampaignId, ImportId, NodeId, TenantId},
+        outcome::Outcome,
+        rules::Rule,
     },
     store::{
-        CallFilter, CampaignFilter, Commit, EnrollmentFilter, InboxEntry, PageRequest, Store,
-        StoreError,
+        CallFilter, CampaignFilter, Commit, EnrollmentFilter, Fencing, InboxEntry, PageRequest,
+        Store, StoreError,
     },
 };
 
@@ -27,6 +30,8 @@ struct Full {
     enrollment: Enrollment,
     attempt: AttemptId,
     import: ImportId,
+    node: NodeId,
+    fencing: Fencing,
 }
 
 async fn fill(store: &dyn Store) -> Full {
@@ -82,6 +87,8 @@ async fn fill(store: &dyn Store) -> Full {
         enrollment: dialing.enrollment,
         attempt,
         import: import.id,
+        node: holder.0,
+        fencing: holder.1,
     }
 }
 
@@ -146,7 +153,13 @@ async fn reach(store: &dyn Store, tenant: TenantId, full: &Full) -> Vec<u64> {
             .total,
         listed(store.active_campaigns(tenant).await.unwrap().len()),
         listed(store.usage(tenant).await.unwrap().len()),
-        found(store.next_due(tenant, campaign).await.unwrap().is_some()),
+        found(
+            store
+                .next_due(tenant, campaign, None)
+                .await
+                .unwrap()
+                .is_some(),
+        ),
         listed(store.overdue(tenant, late, limit(9)).await.unwrap().len()),
         listed(store.unsettled(tenant, late, limit(9)).await.unwrap().len()),
         listed(
@@ -165,6 +178,59 @@ async fn reach(store: &dyn Store, tenant: TenantId, full: &Full) -> Vec<u64> {
             .unwrap()
             .total,
     ]
+}
+
+/// How much each counting method gives `tenant` under the ids of `full`.
+async fn reach_figures(store: &dyn Store, tenant: TenantId, full: &Full) -> Vec<u64> {
+    let (campaign, phone) = (full.campaign, &full.enrollment.phone);
+    let waiting = store.waiting(tenant, campaign, NOW).await.unwrap();
+    let by_rule = store.finished_by_rule(tenant, campaign).await.unwrap();
+    let totals = store.call_totals(tenant, campaign, NOW).await.unwrap();
+    let recent = store.recent_calls(tenant, campaign, limit(9)).await;
+    let callers = store.caller_usage(tenant, NOW).await.unwrap();
+    let here = [home_place()];
+    let next = store.next_due(tenant, campaign, Some(&here)).await.unwrap();
+    vec![
+        store.places(tenant, campaign).await.unwrap().len() as u64,
+        waiting.iter().map(|group| group.n).sum(),
+        by_rule.values().sum(),
+        totals.n_calls,
+        recent.unwrap().len() as u64,
+        callers.values().map(|usage| u64::from(usage.n)).sum(),
+        store.attempts_to(tenant, phone, NOW).await.unwrap().len() as u64,
+        store.open_calls_to(tenant, phone).await.unwrap().len() as u64,
+        u64::from(next.is_some()),
+        store.scheduled_campaigns(tenant).await.unwrap().len() as u64,
+    ]
+}
+
+// proves F-86
+pub async fn figures_of_one_tenant_are_not_anothers(home: Arc<Home>) {
+    let store = home.open().await;
+    let full = fill(&*store).await;
+    let tenant = full.tenant;
+    let holder = (full.node, full.fencing);
+    let campaign = store.find_campaign(tenant, full.campaign).await.unwrap();
+    let campaign = campaign.expect("it was filled");
+    // Of three, one is on the phone; the second ends by a rule; the third was called and waits.
+    let claimed = store.claim_due(&claim(&campaign, holder, 9)).await.unwrap();
+    let never = ended_by(&claimed[0], Rule::AttemptBudget);
+    store.commit(&never).await.unwrap();
+    let open = opened(&claimed[1], NOW);
+    store.commit(&open).await.unwrap();
+    let sid = sid(&open.enrollment);
+    let dialing = moved(&open.enrollment, AttemptState::Dialing { sid });
+    store.commit(&dialing).await.unwrap();
+    let busy = ended(&dialing.enrollment, Outcome::Busy, Some(NOW));
+    store.commit(&busy).await.unwrap();
+    let scheduled = super::data::campaign(tenant, CampaignStatus::Scheduled);
+    store.insert_campaign(&scheduled).await.unwrap();
+
+    let own = reach_figures(&*store, tenant, &full).await;
+    assert_eq!(own, [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]);
+    let foreign = fresh(TenantId::new);
+    let reached = reach_figures(&*store, foreign, &full).await;
+    assert_eq!(reached, vec![0; own.len()]);
 }
 
 // proves F-86

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dialtone::{
     domain::{attempt::AttemptState, ids::TenantId},
-    store::StoreError,
+    store::{Deployment, StoreError},
 };
 use mongodb::bson::doc;
 
@@ -56,6 +56,23 @@ pub async fn everything_is_there_after_reopening(home: Arc<Home>) {
         .await
         .unwrap();
     assert_eq!(held, Some(holder.1));
+}
+
+pub async fn the_deployment_is_kept(home: Arc<Home>) {
+    let store = home.open().await;
+    assert_eq!(store.deployment().await.unwrap(), None);
+    let mut deployment = Deployment {
+        identity: "dep_1".to_owned(),
+        since: NOW,
+        beat_at: NOW,
+    };
+    store.save_deployment(&deployment).await.unwrap();
+    drop(store);
+    let store = home.open().await;
+    assert_eq!(store.deployment().await.unwrap(), Some(deployment.clone()));
+    deployment.beat_at = NOW + seconds(60);
+    store.save_deployment(&deployment).await.unwrap();
+    assert_eq!(store.deployment().await.unwrap(), Some(deployment));
 }
 
 pub async fn a_newer_schema_is_refused(home: Arc<Home>) {
@@ -119,6 +136,14 @@ pub async fn a_call_is_found_before_its_commit_is_complete(home: Arc<Home>) {
     let call = store.find_call_by_sid(tenant, &sid).await.unwrap();
     assert_eq!(call.map(|call| call.attempt), dialing.attempt);
     assert_eq!(n_cut_short(&home).await, 0);
+
+    let to = &open.enrollment.phone;
+    cut_short(&home).await;
+    let calls = store.open_calls_to(tenant, to).await.unwrap();
+    assert_eq!(calls.len(), 1);
+    cut_short(&home).await;
+    let calls = store.attempts_to(tenant, to, NOW).await.unwrap();
+    assert_eq!(calls.len(), 1);
 }
 
 /// Moves the only call and the latest event back into the enrollment, as they are between the two.

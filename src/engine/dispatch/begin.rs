@@ -1,0 +1,171 @@
+//! One campaign's turn: people are claimed, and each gets an attempt if the rules allow it.
+
+use std::{cmp::max, num::NonZeroU32, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use tracing::{error, warn};
+
+use super::{Round, line::Ready};
+use crate::{
+    domain::{
+        Timestamp,
+        caller_id::Pick,
+        campaign::{Brake, Campaign},
+        enrollment::Enrollment,
+        pacing,
+    },
+    engine::{
+        Core, EngineError, EngineResult,
+        decide::{Claim, Input},
+        rules::TenantWide,
+    },
+    store::ClaimRequest,
+};
+
+/// How soon to look again for people who are due and were passed over, because another campaign has
+/// them on the phone.
+const PASSED_OVER: Duration = Duration::from_millis(50);
+
+/// How many claimed enrollments are saved at once.
+const SAVES_AT_ONCE: usize = 32;
+
+/// What began in a turn.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// How many attempts that is.
+    pub n: u32,
+    /// The last dial start that was given out.
+    pub last_start: Option<Timestamp>,
+    /// When the campaign could begin more.
+    pub look_again_at: Option<Timestamp>,
+}
+
+/// Claims as many people as may be called now, and opens an attempt for each.
+pub(super) async fn begin(
+    core: &Arc<Core>,
+    line: &Ready,
+    round: &Round<'_>,
+) -> EngineResult<Begun> {
+    let mut gates = line.gates();
+    gates.push(core.settings.tenant_limits.gate(round.total));
+    let horizon = core.settings.horizon;
+    let allowance = pacing::allow(&gates, round.now, horizon, round.most);
+    let mut begun = Begun {
+        // Starts lie up to the horizon ahead; the next must be given out before it comes.
+        look_again_at: allowance
+            .look_again_at
+            .map(|at| max(round.now + Duration::from_millis(1), at - horizon / 2)),
+        ..Begun::default()
+    };
+    let Some(limit) = NonZeroU32::new(u32::try_from(allowance.starts.len()).unwrap_or(u32::MAX))
+    else {
+        return Ok(begun);
+    };
+    let campaign = &line.campaign;
+    if core.caller_pool(campaign).numbers.is_empty() {
+        no_caller_id(core, campaign).await;
+        return Ok(begun);
+    }
+    let claimed = core
+        .store
+        .claim_due(&ClaimRequest {
+            tenant: campaign.tenant,
+            campaign: campaign.id,
+            node: core.node,
+            fencing: round.fencing,
+            limit,
+            places: line.places.clone(),
+            lease: core.settings.claim,
+            now: round.now,
+        })
+        .await?;
+    if claimed.len() < allowance.starts.len() {
+        begun.look_again_at = line
+            .next_due(core)
+            .await?
+            .map(|due| max(due, round.now + PASSED_OVER));
+    }
+    let n_claimed = claimed.len();
+    let claims = claimed.into_iter().zip(allowance.starts);
+    let starts = open_attempts(core, line, round.wide, claims).await?;
+    if starts.len() < n_claimed {
+        // Whom a rule put off or ended has used no start: the next in line takes it at once.
+        begun.look_again_at = Some(round.now);
+    }
+    begun.n = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+    begun.last_start = starts.last().copied();
+    Ok(begun)
+}
+
+/// Lets each claim be decided; gives the dial starts that were used.
+async fn open_attempts(
+    core: &Arc<Core>,
+    line: &Ready,
+    wide: &TenantWide,
+    claims: impl Iterator<Item = (Enrollment, Timestamp)>,
+) -> EngineResult<Vec<Timestamp>> {
+    let judged: Vec<_> = stream::iter(claims)
+        .map(|(enrollment, dial_at)| async move {
+            let rules = line.rules.rules.clone();
+            let standing = core
+                .standing(&line.campaign, rules, wide, &enrollment, dial_at, None)
+                .await;
+            (enrollment, dial_at, standing)
+        })
+        .buffered(SAVES_AT_ONCE)
+        .collect()
+        .await;
+    let mut starts = Vec::new();
+    let mut decided = Vec::new();
+    for (enrollment, dial_at, standing) in judged {
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(error) => {
+                not_used(&enrollment, &error);
+                continue;
+            }
+        };
+        let range_rests_until = core.range_rests_until(&enrollment, dial_at);
+        let caller = core
+            .pick_caller(&line.campaign, &enrollment, dial_at)
+            .await?;
+        let is_allowed =
+            range_rests_until.is_none() && standing.allows(&line.campaign, &enrollment, dial_at);
+        if let (Pick::Number(number), true) = (&caller, is_allowed) {
+            core.note_start(&enrollment, number, dial_at);
+            starts.push(dial_at);
+        }
+        let claim = Claim {
+            dial_at,
+            caller,
+            range_rests_until,
+            standing,
+        };
+        decided.push((enrollment, Input::Claimed(Box::new(claim))));
+    }
+    stream::iter(decided)
+        .for_each_concurrent(SAVES_AT_ONCE, |(enrollment, claimed)| async move {
+            if !core.has_lease(enrollment.tenant, core.now()) {
+                // This process was held up; the claim ends by itself.
+                return;
+            }
+            if let Err(error) = core.decide_and_save(&enrollment, &claimed).await {
+                not_used(&enrollment, &error);
+            }
+        })
+        .await;
+    Ok(starts)
+}
+
+fn not_used(enrollment: &Enrollment, error: &EngineError) {
+    warn!(%error, enrollment_id = %enrollment.id, "claim not used; it ends by itself");
+}
+
+/// Stands a campaign still that has no number to call from.
+async fn no_caller_id(core: &Arc<Core>, campaign: &Campaign) {
+    error!(campaign_id = %campaign.id, "campaign has no number to call from");
+    let detail = "there is no number to call from: give the campaign a callerId, or the \
+                  installation a phone number";
+    core.brake(campaign, Brake::CallerIds, detail.to_owned())
+        .await;
+}

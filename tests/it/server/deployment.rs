@@ -1,0 +1,99 @@
+//! Records that were copied, or restored from a backup.
+
+use std::{sync::Arc, time::Duration};
+
+use dialtone::{
+    clock::{Clock as _, SystemClock},
+    sim::Behaviour::NoAnswer,
+};
+use serde_json::json;
+
+use crate::world::{Place, Scenario, World, list, until, watch_for};
+
+/// A campaign that has hours of calls before it, and how many were made when it stood still.
+async fn slow_campaign(world: &World) -> String {
+    let settings = json!({"callDelayMs": 300, "ringTimeoutSeconds": 15});
+    world.start_campaign(&list(0..200), settings).await
+}
+
+fn n_created(world: &World) -> u64 {
+    world.simulator.totals().calls_created
+}
+
+/// Nothing is dialed by itself; what an operator resumes goes on.
+async fn stands_still_until_resumed(world: &World, campaign: &str) {
+    let path = format!("/campaigns/{campaign}");
+    let found = world.owner.get(&path).await.ok();
+    assert_eq!(found["status"], "paused", "{found}");
+    let before = n_created(world);
+    watch_for(Duration::from_secs(2)).await;
+    assert_eq!(n_created(world), before);
+    world.owner.ask(&format!("{path}/resume")).await.ok();
+    world.until_progress(campaign, "open", 1).await;
+    assert!(n_created(world) > before);
+    stop(world, campaign).await;
+}
+
+/// Stops the campaign and waits until its last call is over.
+async fn stop(world: &World, campaign: &str) {
+    let path = format!("/campaigns/{campaign}");
+    world.owner.ask(&format!("{path}/stop")).await.ok();
+    until("the end of the last call", async || {
+        let progress = world.owner.get(&format!("{path}/progress")).await.ok();
+        (progress["open"] == 0).then_some(())
+    })
+    .await;
+}
+
+// proves F-95
+pub async fn a_copy_of_the_records_does_not_dial_until_somebody_says_so(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(NoAnswer).start().await;
+    let campaign = slow_campaign(&world).await;
+    world.until_progress(&campaign, "open", 1).await;
+    let world = world
+        .restart_with(|config| config.server.deployment = "another".to_owned())
+        .await;
+    let path = format!("/campaigns/{campaign}");
+    let found = world.owner.get(&path).await.ok();
+    let reason = found["reason"].as_str().unwrap();
+    assert!(reason.contains("copied"), "{reason}");
+    stands_still_until_resumed(&world, &campaign).await;
+    world.end().await;
+}
+
+// proves F-95
+pub async fn a_restored_backup_does_not_dial_until_somebody_says_so(place: Arc<Place>) {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("records.mark");
+    let world = Scenario::on(&place).everyone(NoAnswer).start().await;
+    let campaign = slow_campaign(&world).await;
+    world.until_progress(&campaign, "open", 1).await;
+    // What is noted outside says that the records were written in an hour from now: they are older.
+    let noted = SystemClock.now() + Duration::from_secs(3600);
+    std::fs::write(&mark, format!("{noted}\n")).unwrap();
+    let world = world
+        .restart_with(|config| config.server.mark = Some(mark.clone()))
+        .await;
+    let path = format!("/campaigns/{campaign}");
+    let found = world.owner.get(&path).await.ok();
+    let reason = found["reason"].as_str().unwrap();
+    assert!(reason.contains("backup"), "{reason}");
+    stands_still_until_resumed(&world, &campaign).await;
+    world.end().await;
+}
+
+// proves F-95
+pub async fn ones_own_records_go_on_by_themselves(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(NoAnswer).start().await;
+    let campaign = slow_campaign(&world).await;
+    world.until_progress(&campaign, "open", 1).await;
+    let world = world.restart().await;
+    let before = n_created(&world);
+    world.until_status(&campaign, "active").await;
+    until("another call", async || {
+        (n_created(&world) > before).then_some(())
+    })
+    .await;
+    stop(&world, &campaign).await;
+    world.end().await;
+}
