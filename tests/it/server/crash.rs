@@ -100,6 +100,8 @@ pub async fn a_server_that_is_killed_again_and_again_calls_nobody_twice_and_forg
     let again = json!({"count": 1, "delaySeconds": 1});
     let settings = json!({
         "callsPerSecond": 10.0, "maxConcurrentCalls": 10, "maxDurationSeconds": 60,
+        // Who is on the line when a server is killed hears nobody.
+        "silentLimit": {"warnPermille": 1000, "stopPermille": 1000, "leastAnswered": 1000},
         "retry": {"maxAttempts": 2, "busy": again, "noAnswer": again, "failed": again},
     });
     let started = owner.upload(&list(0..PEOPLE), &settings, &[]).await.ok();
@@ -121,6 +123,7 @@ pub async fn a_server_that_is_killed_again_and_again_calls_nobody_twice_and_forg
     until("the end of the campaign", async || {
         let progress = owner.get(&path).await.ok();
         let is_over = progress["status"] == "completed";
+        assert_ne!(progress["status"], "paused", "{}", progress["reason"]);
         if !is_over && simulator.totals().live == 0 {
             end_waits(&*store, &campaign, Waits::All).await;
         }
