@@ -109,10 +109,24 @@ pub fn status_callback(
         signal: Signal {
             kind: signal_kind(status, details)?,
             sid: Some(call),
-            at: form.rfc2822("Timestamp").unwrap_or(received_at),
+            at: form
+                .rfc2822("Timestamp")
+                .map_or(received_at, |second| within(second, received_at)),
         },
         note,
     })
+}
+
+/// The moment that was told as a whole second. What was received before that second was over had just
+/// happened: taken for the second's first instant, an answer would seem up to a second earlier than it
+/// was, and the agent slower by as much.
+fn within(second: Timestamp, received_at: Timestamp) -> Timestamp {
+    const REST: Duration = Duration::from_millis(999);
+    if (second..=second + REST).contains(&received_at) {
+        received_at
+    } else {
+        second
+    }
 }
 
 /// Reads a report of a media stream's progress.
@@ -239,6 +253,16 @@ mod tests {
                 kind: SignalKind::Placed,
             }
         );
+    }
+
+    // proves F-28
+    #[test]
+    fn what_is_told_within_its_second_has_just_happened() {
+        let second = at("2026-02-12T11:48:25Z");
+        let told = |received| within(second, at(received));
+        assert_eq!(told("2026-02-12T11:48:25.7Z"), at("2026-02-12T11:48:25.7Z"));
+        assert_eq!(told("2026-02-12T11:48:26.1Z"), second);
+        assert_eq!(told("2026-02-12T11:48:24.9Z"), second);
     }
 
     // proves F-28
