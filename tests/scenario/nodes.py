@@ -51,7 +51,7 @@ SETTINGS = {
 # A request may take so long from one process to the other; two starts may arrive so much closer.
 TRANSIT_S = 0.15
 AFTER_DEATH_S = 5
-AFTER_GOODBYE_S = 3
+AFTER_GOODBYE_S = 5
 SLEEP_S = 10
 
 
