@@ -3,7 +3,10 @@
 //! Looked at after a call that went wrong, from the records alone: so every process comes to the same
 //! result, and a restart forgets nothing.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, PoisonError},
+};
 
 use futures_util::future::BoxFuture;
 use tracing::{info, warn};
@@ -88,7 +91,9 @@ impl Core {
             .store
             .recent_calls(campaign.tenant, campaign.id, RECENT)
             .await?;
-        let Some(fault) = ranges::account_behind(&results_of(campaign, &recent)) else {
+        let hears_since = self.hears_since();
+        let results = results_of(campaign, &recent, hears_since);
+        let Some(fault) = ranges::account_behind(&results) else {
             return Ok(());
         };
         let code = fault.code;
@@ -97,7 +102,7 @@ impl Core {
         // Longer than it had to be, where several were refused at once.
         let row = recent
             .iter()
-            .filter_map(|record| Some((record, result_of(campaign, record)?)))
+            .filter_map(|record| Some((record, result_of(campaign, record, hears_since)?)))
             .take_while(|(_, result)| has_code(result, code));
         for (record, _) in row {
             let input = Input::NotAtFault {
@@ -151,7 +156,22 @@ impl Core {
             .store
             .recent_calls(campaign.tenant, campaign.id, limit)
             .await?;
-        Ok(results_of(campaign, &recent))
+        Ok(results_of(campaign, &recent, self.hears_since()))
+    }
+
+    /// Callbacks before now may have been lost on our side: this process began, or the store was away.
+    pub(super) fn could_not_hear(&self) {
+        *self
+            .hears_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = self.now();
+    }
+
+    fn hears_since(&self) -> Timestamp {
+        *self
+            .hears_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn brake(&self, campaign: &Campaign, brake: Brake, detail: String) {
@@ -162,17 +182,24 @@ impl Core {
 
 /// What came of calls since the campaign last became active: whoever resumed it has seen what was
 /// before.
-fn results_of(campaign: &Campaign, recent: &[CallRecord]) -> Vec<CallResult> {
+fn results_of(
+    campaign: &Campaign,
+    recent: &[CallRecord],
+    hears_since: Timestamp,
+) -> Vec<CallResult> {
     recent
         .iter()
-        .filter_map(|call| result_of(campaign, call))
+        .filter_map(|call| result_of(campaign, call, hears_since))
         .collect()
 }
 
-fn result_of(campaign: &Campaign, call: &CallRecord) -> Option<CallResult> {
+/// That the end of a call had to be asked for says nothing about the carrier's callbacks when they
+/// could not be taken: the call began before `hears_since`.
+fn result_of(campaign: &Campaign, call: &CallRecord, hears_since: Timestamp) -> Option<CallResult> {
     let since = campaign.active_since.unwrap_or(Timestamp::MIN);
-    CallResult::of(&call.attempt, call.attempt.facts.was_looked_up)
-        .filter(|result| result.at >= since)
+    let attempt = &call.attempt;
+    let was_told_nothing = attempt.facts.was_looked_up && attempt.dial_at >= hears_since;
+    CallResult::of(attempt, was_told_nothing).filter(|result| result.at >= since)
 }
 
 fn has_code(result: &CallResult, code: Option<u32>) -> bool {

@@ -36,7 +36,11 @@ impl Engine {
             received_at,
             signal,
         };
-        if core.store.receive(&entry).await? {
+        let received = core.store.receive(&entry).await;
+        if received.is_err() {
+            core.could_not_hear();
+        }
+        if received? {
             core.queue(entry);
         }
         Ok(())

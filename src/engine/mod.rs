@@ -137,6 +137,8 @@ struct Core {
     requests: Arc<Semaphore>,
     feed: broadcast::Sender<StoredEvent>,
     carrier_state: Mutex<CarrierState>,
+    /// Since when callbacks could be taken without a break.
+    hears_since: Mutex<Timestamp>,
     rules: rules::RulesByCampaign,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
@@ -218,6 +220,7 @@ impl Engine {
             inbox: senders,
             feed: broadcast::Sender::new(FEED_CAPACITY),
             carrier_state: Mutex::default(),
+            hears_since: Mutex::new(Timestamp::MIN),
             rules: rules::RulesByCampaign::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),
@@ -234,6 +237,7 @@ impl Engine {
     /// Starts the loops.
     pub fn run(&self) {
         let core = &self.core;
+        core.could_not_hear();
         for queue in &core.signals {
             let queue = queue.clone();
             core.keep("inbox", move |core| {
