@@ -210,12 +210,17 @@ impl Core {
         order: &DialOrder,
     ) -> EngineResult<Option<Campaign>> {
         let attempt = order.request.attempt;
-        let campaign = self.store.find_campaign(tenant, order.campaign).await?;
-        let enrollment = self
-            .store
-            .find_enrollment(tenant, attempt.enrollment)
-            .await?;
-        let (Some(campaign), Some(enrollment)) = (campaign, enrollment) else {
+        let (Some(campaign), Some(enrollment)) = self.load_for(tenant, order).await? else {
+            return Ok(None);
+        };
+        if !self
+            .rules_still_allow(&campaign, &enrollment, attempt)
+            .await?
+        {
+            return Ok(None);
+        }
+        // Last of all, because everything may have changed while the rules were asked.
+        let (Some(campaign), Some(enrollment)) = self.load_for(tenant, order).await? else {
             return Ok(None);
         };
         let is_wanted = enrollment.open_attempt().is_some_and(|open| {
@@ -233,11 +238,19 @@ impl Core {
             && is_ours
             && is_served
             && campaign.status == CampaignStatus::Active;
-        let may = may
-            && self
-                .rules_still_allow(&campaign, &enrollment, attempt)
-                .await?;
         Ok(may.then_some(campaign))
+    }
+
+    /// The campaign and the enrollment that a request is for, as they are saved.
+    async fn load_for(
+        &self,
+        tenant: TenantId,
+        order: &DialOrder,
+    ) -> EngineResult<(Option<Campaign>, Option<Enrollment>)> {
+        let campaign = self.store.find_campaign(tenant, order.campaign).await?;
+        let enrollment = order.request.attempt.enrollment;
+        let enrollment = self.store.find_enrollment(tenant, enrollment).await?;
+        Ok((campaign, enrollment))
     }
 
     /// Whether the rules allow the call by what is known now: somebody may have opted out since it was
