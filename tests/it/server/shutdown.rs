@@ -11,7 +11,10 @@ use serde_json::json;
 use crate::world::{Place, Scenario, World, list, until};
 
 /// What was on the wire when the drain began may still arrive.
-const WIRE: Duration = Duration::from_millis(500);
+const WIRE: Duration = Duration::from_secs(1);
+
+/// Many more than are called until the drain begins, on a slow machine too.
+const N_PEOPLE: u32 = 30;
 
 async fn status_of(world: &World, path: &str) -> u16 {
     let response = world
@@ -27,7 +30,7 @@ async fn status_of(world: &World, path: &str) -> u16 {
 pub async fn a_draining_server_lets_talks_finish_and_forgets_nobody(place: Arc<Place>) {
     let world = Scenario::on(&place).start().await;
     let settings = json!({"callsPerSecond": 5.0});
-    let campaign = world.start_campaign(&list(0..9), settings).await;
+    let campaign = world.start_campaign(&list(0..N_PEOPLE), settings).await;
     assert_eq!(status_of(&world, "/readyz").await, 200);
     world.until_progress(&campaign, "connected", 1).await;
 
@@ -47,7 +50,10 @@ pub async fn a_draining_server_lets_talks_finish_and_forgets_nobody(place: Arc<P
     assert_eq!(seen, (503, 200), "not ready, and alive");
     let ledger = world.ledger();
     let n_placed = ledger.calls.len();
-    assert!(n_placed < 9, "the list was over before the drain");
+    assert!(
+        n_placed < N_PEOPLE as usize,
+        "the list was over before the drain"
+    );
     let late = ledger
         .calls
         .iter()
@@ -69,8 +75,8 @@ pub async fn a_draining_server_lets_talks_finish_and_forgets_nobody(place: Arc<P
 
     let world = world.restart().await;
     world.until_status(&campaign, "completed").await;
-    assert_eq!(world.ledger().calls.len(), 9);
-    for n in 0..9 {
+    assert_eq!(world.ledger().calls.len(), N_PEOPLE as usize);
+    for n in 0..N_PEOPLE {
         let contact = world.contact(&campaign, n).await;
         assert_eq!(contact["attempts"], 1, "{contact}");
     }
