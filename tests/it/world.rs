@@ -240,7 +240,8 @@ fn quick(speed: f64) -> Timing {
 
 fn impatient() -> Timing {
     Timing {
-        reply: Duration::from_millis(1000),
+        // A slow machine must not take a request for lost that is only on its way.
+        reply: Duration::from_secs(3),
         look: Duration::from_millis(400),
         answer: Duration::from_millis(100),
         talk: Duration::from_millis(500),
