@@ -142,6 +142,8 @@ struct Core {
     rules: rules::RulesByCampaign,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
+    /// How long rounds of dispatch take of late.
+    round_time: Mutex<Duration>,
     loops: supervise::Loops,
     /// Held while the store is asked whether it is there.
     pulse: Arc<tokio::sync::Mutex<()>>,
@@ -224,6 +226,7 @@ impl Engine {
             rules: rules::RulesByCampaign::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),
+            round_time: Mutex::default(),
             loops: supervise::Loops::default(),
             pulse: Arc::default(),
             signals: receivers

@@ -22,8 +22,8 @@ pub struct EngineSettings {
     pub lease: Duration,
     /// How long a claim lasts between claiming and the saved intent.
     pub claim: Duration,
-    /// How far ahead dial starts are given out. Longer keeps high rates steadier, shorter lets a
-    /// pause or a new limit act sooner.
+    /// How far ahead dial starts are given out at least. Longer keeps high rates steadier, shorter
+    /// lets a pause or a new limit act sooner.
     pub horizon: Duration,
     /// How late after its start a request may still go out; after that it is given back. Together
     /// with the request's own deadline it stays below [`Timing::reply`], so that nobody asks about a

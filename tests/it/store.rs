@@ -56,6 +56,7 @@ on_every_store!(
     enrollments::nobody_is_enrolled_in_a_campaign_that_is_gone,
     calls::a_commit_saves_the_enrollment_the_call_and_the_events,
     calls::a_commit_from_an_old_version_changes_nothing,
+    calls::of_commits_at_once_only_the_late_ones_are_refused,
     calls::calls_are_listed_latest_first_and_filtered,
     calls::progress_and_usage_equal_a_recount,
     claims::each_enrollment_is_claimed_once,

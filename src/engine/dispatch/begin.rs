@@ -52,7 +52,7 @@ pub(super) async fn begin(
 ) -> EngineResult<Begun> {
     let mut gates = line.gates();
     gates.push(core.settings.tenant_limits.gate(round.total));
-    let horizon = core.settings.horizon;
+    let horizon = core.horizon();
     let allowance = pacing::allow(&gates, round.now, horizon, round.most);
     let mut begun = Begun {
         // Starts lie up to the horizon ahead; the next must be given out before it comes.

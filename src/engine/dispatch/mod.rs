@@ -9,10 +9,11 @@ mod schedule;
 
 use std::{
     cmp::{max, min},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use tracing::{info, warn};
 
 use line::{Line, Ready};
@@ -30,13 +31,19 @@ use crate::{
 };
 
 /// The most dial starts of one campaign in one round, so that the others get their turn.
-const MAX_STARTS: u32 = 100;
+const MAX_STARTS: u32 = 250;
+
+/// The farthest ahead that dial starts are given out, however long rounds take: a pause and new limits
+/// act sooner than a second.
+const LONGEST_HORIZON: Duration = Duration::from_millis(900);
 
 /// Rounds until the engine stops.
 pub(super) async fn run(core: Arc<Core>) {
     while !core.stopped.is_cancelled() {
         let now = core.now();
-        let next = match step(&core, now).await {
+        let stepped = step(&core, now).await;
+        core.note_round(core.now().duration_since(now));
+        let next = match stepped {
             Ok(next) => next,
             Err(error) => {
                 warn!(%error, "dispatch round failed; nothing was dialed");
@@ -51,6 +58,31 @@ pub(super) async fn run(core: Arc<Core>) {
             () = core.wake.notified() => {}
             () = core.clock.sleep(min(wait, core.settings.idle_wait)) => {}
         }
+    }
+}
+
+impl Core {
+    /// How far ahead dial starts are given out. Where rounds take long it is farther, so that starts do
+    /// not run out before the next round has more.
+    fn horizon(&self) -> Duration {
+        let wanted = self.round_time() * 3;
+        max(self.settings.horizon, min(wanted, LONGEST_HORIZON))
+    }
+
+    /// Remembers how long a round took; the time of a long one wears off.
+    fn note_round(&self, took: SignedDuration) {
+        let mut round_time = self
+            .round_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *round_time = max(took.unsigned_abs(), *round_time * 7 / 8);
+    }
+
+    fn round_time(&self) -> Duration {
+        *self
+            .round_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,7 +223,7 @@ async fn in_turn<'a>(
         .map(|line| Demand {
             campaign: line.campaign.id,
             priority: line.campaign.policy.priority,
-            n_wanted: line.n_wanted(core.settings.horizon, now),
+            n_wanted: line.n_wanted(core.horizon(), now),
             n_open: line.own.n_open,
         })
         .collect();
@@ -199,14 +231,9 @@ async fn in_turn<'a>(
     for (demand, share) in demands.iter_mut().zip(shares) {
         demand.n_wanted = share;
     }
-    let n_starts = pacing::allow(
-        &[limits.gate(total)],
-        now,
-        core.settings.horizon,
-        MAX_STARTS,
-    )
-    .starts
-    .len();
+    let n_starts = pacing::allow(&[limits.gate(total)], now, core.horizon(), MAX_STARTS)
+        .starts
+        .len();
     let past = core.past_starts(tenant).await?;
     let turns = fairness::turns(&demands, &past, u32::try_from(n_starts).unwrap_or(u32::MAX));
     let mut in_turn: Vec<(&Ready, u32)> = Vec::new();

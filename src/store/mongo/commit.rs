@@ -1,6 +1,6 @@
 //! Saving an enrollment with its call and its events.
 //!
-//! On a replica set this is one transaction. On a single server there is none, so the enrollment
+//! On a replica set this is a transaction, which commits that wait at the same time share. On a single server there is none, so the enrollment
 //! carries what belongs to it: one write, which the server makes whole or not at all, saves the
 //! enrollment in its new version with the call and the events in `pending`. They are copied to
 //! their collections at once; after a crash in between, by the next commit of that enrollment, by
@@ -18,45 +18,48 @@ use mongodb::{
 use tracing::warn;
 
 use super::{
-    MongoStore, calls,
+    MongoStore, Server, calls,
     documents::to_bson,
-    enrollments, events, is_taken,
-    transaction::{self, Writes},
+    enrollments, events,
+    group::Job,
+    is_taken,
+    transaction::{self, Outcome, Writes},
 };
 use crate::{
-    domain::enrollment::CallRecord,
+    domain::{enrollment::CallRecord, event::Event},
     store::{Commit, StoreError, StoreResult},
 };
 
+/// A commit as its documents, but for the events, which have no numbers yet.
+pub struct Prepared {
+    before: Document,
+    change: Document,
+    call: Option<Document>,
+    events: Vec<Event>,
+}
+
 /// Saves a commit, durably and whole.
 pub async fn save(store: &MongoStore, commit: &Commit) -> StoreResult<()> {
-    let writes = prepare(store, commit).await?;
-    let saved = if store.is_replicated {
-        transaction::run(store, &writes).await
+    let prepared = prepare(commit)?;
+    let is_saved = if store.is_replicated {
+        store.commits.run(prepared).await?
     } else {
-        save_with_pending(store, writes).await
+        save_with_pending(store, prepared).await?
     };
-    match saved {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(conflict(commit)),
-        // The person is in a call of another campaign.
-        Err(error) if is_taken(&error) => Err(conflict(commit)),
-        Err(error) => Err(error.into()),
+    if is_saved {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict {
+            record: commit.enrollment.id.to_string(),
+        })
     }
 }
 
-fn conflict(commit: &Commit) -> StoreError {
-    StoreError::Conflict {
-        record: commit.enrollment.id.to_string(),
-    }
-}
-
-async fn prepare(store: &MongoStore, commit: &Commit) -> StoreResult<Writes> {
+fn prepare(commit: &Commit) -> StoreResult<Prepared> {
     let enrollment = &commit.enrollment;
     let call = commit.attempt.as_ref();
     let call = call.map(|attempt| calls::write(&CallRecord::of(enrollment, attempt)));
-    Ok(Writes {
-        records: store.enrollments(),
+    Ok(Prepared {
         before: doc! {
             "_id": enrollment.id.to_string(),
             "tenant": enrollment.tenant.to_string(),
@@ -64,8 +67,48 @@ async fn prepare(store: &MongoStore, commit: &Commit) -> StoreResult<Writes> {
         },
         change: change(enrollments::write(enrollment)?),
         call: call.transpose()?,
-        events: events::number(store, &commit.events).await?,
+        events: commit.events.clone(),
     })
+}
+
+/// Saves commits in one transaction. Where one of them cannot be saved, each gets its own.
+pub(super) async fn save_together(server: Server, jobs: Vec<Job<Prepared>>) {
+    let commits: Vec<&Prepared> = jobs.iter().map(|job| &job.write).collect();
+    match try_together(&server, &commits).await {
+        Ok(Outcome::Written) => jobs.into_iter().for_each(|job| job.answer(Ok(true))),
+        Ok(Outcome::NotAsBefore | Outcome::Taken) if jobs.len() > 1 => {
+            for job in jobs {
+                let saved = try_together(&server, &[&job.write]).await;
+                job.answer(saved.map(|outcome| outcome == Outcome::Written));
+            }
+        }
+        // Another process was faster, or the person is in a call of another campaign.
+        Ok(Outcome::NotAsBefore | Outcome::Taken) => {
+            jobs.into_iter().for_each(|job| job.answer(Ok(false)));
+        }
+        Err(error) => {
+            let said = error.to_string();
+            for job in jobs {
+                job.answer(Err(StoreError::Unavailable(said.clone().into())));
+            }
+        }
+    }
+}
+
+async fn try_together(server: &Server, commits: &[&Prepared]) -> StoreResult<Outcome> {
+    let mut events: Vec<Event> = commits.iter().flat_map(|it| it.events.clone()).collect();
+    // The sort is stable: a campaign's events keep their order.
+    events.sort_by_key(|event| event.campaign);
+    let writes = Writes {
+        records: server.enrollments(),
+        changes: commits
+            .iter()
+            .map(|it| (it.before.clone(), it.change.clone()))
+            .collect(),
+        calls: commits.iter().filter_map(|it| it.call.clone()).collect(),
+        events: events::number(server, &events).await?,
+    };
+    transaction::run(server, &writes).await
 }
 
 /// The change to an enrollment's document; its claim ends with it.
@@ -77,21 +120,26 @@ fn change(enrollment: Document) -> Document {
     doc! {"$set": enrollment, "$unset": ended}
 }
 
-/// False when the stored version is another.
-async fn save_with_pending(store: &MongoStore, writes: Writes) -> Result<bool, Error> {
-    let mut update = writes.change;
-    let pending = doc! {"call": writes.call, "events": writes.events};
+/// False when the stored version is another, or the person is in a call of another campaign.
+async fn save_with_pending(store: &Server, commit: Prepared) -> StoreResult<bool> {
+    let mut update = commit.change;
+    let events = events::number(store, &commit.events).await?;
+    let pending = doc! {"call": commit.call, "events": events};
     let mut version = None;
     if let Ok(set) = update.get_document_mut("$set") {
         set.insert("pending", pending.clone());
         version = set.get("version").cloned();
     }
-    let was = writes
-        .records
-        .find_one_and_update(writes.before, update)
+    let was = store
+        .enrollments()
+        .find_one_and_update(commit.before, update)
         .return_document(ReturnDocument::Before)
         .projection(doc! {"pending": 1})
-        .await?;
+        .await;
+    let was = match was {
+        Err(error) if is_taken(&error) => return Ok(false),
+        was => was?,
+    };
     let Some(was) = was else {
         return Ok(false);
     };
@@ -110,7 +158,7 @@ async fn save_with_pending(store: &MongoStore, writes: Writes) -> Result<bool, E
 }
 
 /// Brings a call and events to their collections, where they are not there yet.
-async fn copy(store: &MongoStore, pending: &Document) -> StoreResult<()> {
+async fn copy(store: &Server, pending: &Document) -> StoreResult<()> {
     if let Ok(call) = pending.get_document("call") {
         let older = doc! {"_id": call.get("_id"), "version": {"$lt": call.get("version")}};
         let copied = store.calls().replace_one(older, call).upsert(true).await;
@@ -130,7 +178,7 @@ fn ignore_taken(error: Error) -> Result<(), Error> {
     if is_taken(&error) { Ok(()) } else { Err(error) }
 }
 
-async fn forget(store: &MongoStore, copied: Document) -> StoreResult<()> {
+async fn forget(store: &Server, copied: Document) -> StoreResult<()> {
     let update = doc! {"$unset": {"pending": ""}};
     store.enrollments().update_one(copied, update).await?;
     Ok(())
