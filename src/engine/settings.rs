@@ -89,7 +89,7 @@ impl Default for EngineSettings {
             horizon: Duration::from_millis(250),
             send_window: Duration::from_secs(3),
             max_requests: 16,
-            inbox_workers: 8,
+            inbox_workers: 32,
             inbox_queue: 1024,
             sweep: Duration::from_secs(1),
             idle_wait: Duration::from_millis(500),

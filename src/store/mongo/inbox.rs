@@ -59,7 +59,8 @@ pub struct Settled {
     at: Timestamp,
 }
 
-/// Marks signals as processed, as one request.
+/// Marks signals as processed, as one request. It does not wait for the journal: a signal whose mark is
+/// lost is processed again, which changes nothing.
 pub(super) async fn settle_together(server: Server, jobs: Vec<Job<Settled>>) {
     let updates: Vec<Document> = jobs
         .iter()
@@ -72,7 +73,7 @@ pub(super) async fn settle_together(server: Server, jobs: Vec<Job<Settled>>) {
         "update": "inbox",
         "updates": updates,
         "ordered": false,
-        "writeConcern": {"w": "majority", "j": true},
+        "writeConcern": {"w": 1},
     };
     let answer = server.database.run_command(command).await;
     for job in jobs {
