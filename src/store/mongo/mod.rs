@@ -23,6 +23,7 @@ mod figures;
 mod imports;
 mod inbox;
 mod installation;
+mod people;
 mod progress;
 mod setup;
 mod suppressions;
