@@ -6,7 +6,7 @@
 use super::{
     Timestamp,
     attempt::Party,
-    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     suppression::SuppressionSource,
 };
 
@@ -65,6 +65,13 @@ pub enum EventKind {
         /// What.
         moment: Moment,
     },
+    /// The data of a person of the campaign was erased.
+    Erased {
+        /// What is left of the person here.
+        enrollment: EnrollmentId,
+        /// Who asked for it.
+        by: UserId,
+    },
     /// A line of what was said.
     Transcript {
         /// Which attempt.
@@ -108,6 +115,8 @@ pub enum Moment {
     },
     /// A call turned up for an attempt that was given up; it is being ended.
     LateCall,
+    /// What was said or pressed, before the person's data was erased.
+    Erased,
 }
 
 /// One line of a transcript.
@@ -142,7 +151,10 @@ impl EventKind {
             Self::Call { attempt, .. }
             | Self::Timeline { attempt, .. }
             | Self::Transcript { attempt, .. } => Some(*attempt),
-            Self::Campaign { .. } | Self::Enrolled { .. } | Self::Enrollment { .. } => None,
+            Self::Campaign { .. }
+            | Self::Enrolled { .. }
+            | Self::Enrollment { .. }
+            | Self::Erased { .. } => None,
         }
     }
 }

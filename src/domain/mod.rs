@@ -15,6 +15,7 @@ pub mod cap;
 pub mod consent;
 pub mod contact;
 pub mod enrollment;
+pub mod erasure;
 pub mod event;
 pub mod fairness;
 pub mod forecast;

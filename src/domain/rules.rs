@@ -13,6 +13,7 @@ use super::{
     enrollment::{Enrollment, EnrollmentState},
     holiday::{Calendar, DaysOff, Holidays},
     person::{PastAttemptKind, Person},
+    phone::PhoneNumber,
     place::{Place, RegionCode, ZoneSource},
     profile::{Profile, ProfileId, RegionRules},
     step::Step,
@@ -418,13 +419,14 @@ impl Judgement {
 impl DecisionRecord {
     fn new(facts: &Facts<'_>, at: Timestamp) -> Self {
         let profile = facts.rules.profile;
+        let phone = facts.enrollment.phone.known();
         Self {
             profile: profile.id.to_string(),
             profile_version: profile.version.to_owned(),
             at,
             local: local_times(facts.place, at),
             region: facts.place.region().to_string(),
-            zone_source: facts.place.source(&facts.enrollment.phone),
+            zone_source: phone.map_or(ZoneSource::Fallback, |phone| facts.place.source(phone)),
         }
     }
 }
@@ -724,7 +726,8 @@ impl Rule {
                 Finding::from_next(self, next, at).with("status", facts.campaign.status.name())
             }
             Self::NumberValid => {
-                if facts.enrollment.phone.is_assignable() {
+                let phone = facts.enrollment.phone.known();
+                if phone.is_some_and(PhoneNumber::is_assignable) {
                     Finding::allowed(self, at)
                 } else {
                     Finding::never(self)

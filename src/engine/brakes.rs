@@ -138,11 +138,12 @@ impl Core {
         enrollment: &Enrollment,
         at: Timestamp,
     ) -> Option<Timestamp> {
+        let phone = enrollment.phone.known()?;
         let state = self.carrier_state();
         let resting = state.resting_ranges.get(&enrollment.campaign)?;
         resting
             .iter()
-            .filter(|rest| rest.until > at && rest.range.covers(&enrollment.phone))
+            .filter(|rest| rest.until > at && rest.range.covers(phone))
             .map(|rest| rest.until)
             .max()
     }

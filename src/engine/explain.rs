@@ -236,13 +236,11 @@ impl Core {
     ) -> [Finding; 2] {
         let rest = self.range_rests_until(enrollment, at);
         let pool = self.caller_pool(campaign);
-        let pick = caller_id::choose(
-            &pool,
-            &self.number_usage(campaign.tenant),
-            &enrollment.phone,
-            enrollment.next_attempt_id(),
-            at,
-        );
+        let usage = self.number_usage(campaign.tenant);
+        let id = enrollment.next_attempt_id();
+        let pick = enrollment.phone.known().map_or(Pick::None, |phone| {
+            caller_id::choose(&pool, &usage, phone, id, at)
+        });
         let wait = match &pick {
             Pick::Wait(until) => Some(*until),
             Pick::Number(_) | Pick::None => None,

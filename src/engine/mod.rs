@@ -11,6 +11,8 @@
 //! - `rules`: campaigns' rules as they hold now; `callers`: the numbers that calls come from;
 //!   `brakes`: what stands a campaign still by itself.
 //! - `explain`: why somebody was not called yet, for one person and summed up.
+//! - `erase`: what identifies a person is taken out of every record.
+//! - `held`: everything about one person.
 //! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
 //! - `supervise`: loops that panic begin again.
@@ -23,8 +25,10 @@ mod commit;
 pub mod decide;
 mod deployment;
 mod dispatch;
+mod erase;
 mod explain;
 mod forecast;
+mod held;
 mod inbox;
 mod lease;
 mod operate;
@@ -51,7 +55,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 pub use deployment::Adoption;
+pub use erase::{Erased, Whom};
 pub use explain::{Diagnosis, Explanation, Group};
+pub use held::Held;
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
 pub use talk::{Talk, TalkRefused};
@@ -87,6 +93,10 @@ pub enum EngineError {
     /// The request contradicts itself or the campaign; in words for the operator.
     #[error("{0}")]
     Invalid(String),
+
+    /// A call to the person is up; what to do, in words for the operator.
+    #[error("{0}")]
+    InCall(&'static str),
 
     /// The store failed.
     #[error(transparent)]

@@ -368,7 +368,7 @@ impl Core {
     }
 
     /// Every open call of a campaign.
-    async fn open_calls(
+    pub(super) async fn open_calls(
         &self,
         tenant: TenantId,
         campaign: CampaignId,

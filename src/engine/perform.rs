@@ -19,8 +19,10 @@ use crate::{
         attempt::AttemptState,
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         enrollment::Enrollment,
+        erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, TenantId},
         pacing::{self, Lane},
+        phone::PhoneNumber,
         rules::{self, Verdict},
     },
     store::StoreError,
@@ -57,9 +59,13 @@ impl Core {
                 ring_timeout,
                 max_duration,
             } => {
+                let KeptNumber::Known(to) = attempt.to else {
+                    error!(attempt_id = %attempt.id, "a call without a number is not made");
+                    return;
+                };
                 let request = CallRequest {
                     attempt: attempt.id,
-                    to: attempt.to,
+                    to,
                     from: attempt.from,
                     ring_timeout,
                     max_duration,
@@ -133,7 +139,8 @@ impl Core {
             self.wait_until(order.dial_at).await;
             let input = match self.wait_to_depart(tenant, &order).await {
                 Ok(Some(permit)) => {
-                    let reply = reply_of(self.carrier.place(&order.request).await);
+                    let placed = self.carrier.place(&order.request).await;
+                    let reply = without_number(reply_of(placed), &order.request.to);
                     drop(permit);
                     Input::Replied { attempt, reply }
                 }
@@ -384,6 +391,18 @@ impl Core {
     }
 }
 
+/// The reply without the callee's number, which carriers like to repeat: it would be kept and shown
+/// where nobody looks for it.
+fn without_number(reply: CarrierReply, to: &PhoneNumber) -> CarrierReply {
+    match reply {
+        CarrierReply::Refused(mut fault) => {
+            fault.detail = fault.detail.replace(to.as_str(), "the number");
+            CarrierReply::Refused(fault)
+        }
+        other => other,
+    }
+}
+
 fn reply_of(placed: Result<CallSid, CarrierError>) -> CarrierReply {
     match placed {
         Ok(sid) => CarrierReply::Accepted(sid),
@@ -424,11 +443,22 @@ mod tests {
         let unknown = CarrierError::Unknown("time-out".into());
         assert_eq!(
             reply_of(Err(CarrierError::Refused(fault.clone()))),
-            CarrierReply::Refused(fault)
+            CarrierReply::Refused(fault.clone())
         );
         assert_eq!(
             reply_of(Err(CarrierError::Throttled { wait })),
             CarrierReply::Throttled { wait }
+        );
+        let named = |detail: &str| {
+            CarrierReply::Refused(Fault {
+                detail: detail.to_owned(),
+                ..fault.clone()
+            })
+        };
+        let to = "+12025550143".parse().unwrap();
+        assert_eq!(
+            without_number(named("+12025550143 is not valid"), &to),
+            named("the number is not valid")
         );
         assert_eq!(reply_of(Err(unreachable)), CarrierReply::Unreachable);
         assert_eq!(reply_of(Err(unknown)), CarrierReply::Unknown);

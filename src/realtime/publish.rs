@@ -142,9 +142,10 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 rooms: vec![campaign, call_room(*attempt)],
             })
         }
-        EventKind::Enrolled { .. } | EventKind::Enrollment { .. } | EventKind::Timeline { .. } => {
-            None
-        }
+        EventKind::Enrolled { .. }
+        | EventKind::Enrollment { .. }
+        | EventKind::Erased { .. }
+        | EventKind::Timeline { .. } => None,
     })
 }
 

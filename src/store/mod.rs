@@ -24,6 +24,7 @@ use crate::domain::{
     campaign::Campaign,
     contact::Contact,
     enrollment::{CallRecord, Enrollment, Progress},
+    erasure::Identity,
     event::{Event, StoredEvent},
     holiday::Holidays,
     ids::{
@@ -93,6 +94,7 @@ pub trait Store:
     + Dispatch
     + Figures
     + Contacts
+    + People
     + Suppressions
     + Inbox
     + Events
@@ -108,6 +110,7 @@ impl<S> Store for S where
         + Dispatch
         + Figures
         + Contacts
+        + People
         + Suppressions
         + Inbox
         + Events
@@ -487,6 +490,42 @@ pub trait Contacts: Send + Sync + 'static {
         tenant: TenantId,
         phones: &[PhoneNumber],
     ) -> StoreResult<Vec<Contact>>;
+}
+
+/// What is held about one person, and taking it away.
+#[async_trait]
+pub trait People: Send + Sync + 'static {
+    /// Those in the address book who are written to at that address, in no order.
+    async fn contacts_by_email(&self, tenant: TenantId, email: &str) -> StoreResult<Vec<Contact>>;
+
+    /// Whoever has that number, in every campaign of the tenant, deleted ones included, in no order.
+    async fn enrollments_with(
+        &self,
+        tenant: TenantId,
+        phone: &PhoneNumber,
+    ) -> StoreResult<Vec<Enrollment>>;
+
+    /// The rows of the tenant's lists that were not accepted and are about the person, in no order.
+    async fn rejected_about(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+    ) -> StoreResult<Vec<(ImportId, RejectedRow)>>;
+
+    /// Puts events in the place of those with the same campaign and `seq`. Nobody who watches is
+    /// told.
+    async fn replace_events(&self, events: &[StoredEvent]) -> StoreResult<()>;
+
+    /// Leaves of the received signals of these attempts what [`Signal::erased`] leaves. Their keys
+    /// stay known, and those that are not processed still will be.
+    async fn erase_signals(&self, tenant: TenantId, attempts: &[AttemptId]) -> StoreResult<()>;
+
+    /// Takes the entries that name the person openly out of the list of those who must not be
+    /// contacted, lifted ones too, and then the person out of the address book.
+    ///
+    /// - Errors: after [`StoreError::Unavailable`] some of it may be done, and who is still in the
+    ///   address book may have entries left.
+    async fn forget_person(&self, tenant: TenantId, person: &Identity) -> StoreResult<()>;
 }
 
 /// Those who must not be contacted.

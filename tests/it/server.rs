@@ -8,6 +8,7 @@ mod crash;
 mod deployment;
 mod diagnosis;
 mod document;
+mod erase;
 mod faults;
 mod limits;
 mod lists;
@@ -15,6 +16,7 @@ mod optout;
 mod policies;
 mod rules;
 mod shutdown;
+mod suppression_lists;
 
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
@@ -26,7 +28,7 @@ macro_rules! on_both_stores {
 
 /// Runs each case on one kind of store.
 macro_rules! on_store {
-    ($name:ident, $kind:ident, $($module:ident::$case:ident),*) => {
+    ($name:ident, $kind:ident, $($module:ident::$case:ident),* $(,)?) => {
         mod $name {
             use super::*;
             $(
@@ -108,6 +110,13 @@ on_both_stores!(
     rules::who_was_called_by_one_campaign_is_left_alone_by_the_next_for_a_while,
     rules::only_who_agreed_is_called_where_that_is_asked_for,
     rules::people_who_are_added_where_it_is_daytime_are_called_at_once,
+    erase::who_is_erased_is_in_no_record_and_is_never_called_again,
+    erase::nobody_is_erased_during_a_talk_and_what_rings_is_taken_back,
+    erase::an_erasure_that_was_cut_short_is_finished_by_asking_again,
+    erase::whoever_cannot_be_told_apart_is_not_erased,
+    suppression_lists::a_list_is_added_once_and_what_is_wrong_with_it_is_named,
+    suppression_lists::nobody_on_an_uploaded_list_is_called_whatever_is_uploaded_next,
+    suppression_lists::what_is_no_list_is_refused_and_nobody_is_added,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -118,4 +127,10 @@ on_both_stores!(
     crash::a_server_that_is_killed_again_and_again_calls_nobody_twice_and_forgets_nobody,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
     shutdown::a_drain_that_takes_too_long_leaves_the_rest_for_the_next_start,
+);
+
+on_store!(
+    embedded_only,
+    Embedded,
+    suppression_lists::a_long_list_is_added_whole_and_once,
 );

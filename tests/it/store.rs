@@ -14,6 +14,7 @@ mod imports;
 mod inbox;
 mod isolation;
 mod lasting;
+mod people;
 mod suppressions;
 
 /// Runs each case on each kind of store.
@@ -85,6 +86,11 @@ on_every_store!(
     contacts::the_address_book_learns_and_never_forgets,
     contacts::contacts_are_found_by_id_and_by_number,
     contacts::lists_that_teach_at_once_lose_nothing,
+    people::what_is_held_about_a_person_is_found_over_all_campaigns,
+    people::an_erased_person_counts_as_before_and_is_found_no_more,
+    people::events_are_replaced_where_they_are,
+    people::signals_lose_their_words_and_stay_to_be_processed,
+    people::who_is_forgotten_is_no_entry_and_no_contact,
     suppressions::a_suppression_is_added_once_and_never_replaced,
     suppressions::lists_that_are_added_at_once_add_each_person_once,
     suppressions::a_lifted_suppression_stays_in_the_list,

@@ -164,6 +164,15 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// What is known of somebody whose data was erased.
+    pub fn of_nobody(rules: Arc<RuleSet>, place: Place) -> Self {
+        Self {
+            rules,
+            place,
+            person: Person::default(),
+        }
+    }
+
     /// Whether an attempt may begin at `at`.
     fn judge(&self, snapshot: &Snapshot<'_>, ring: Duration, at: Timestamp) -> Judgement {
         rules::judge(

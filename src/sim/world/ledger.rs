@@ -9,6 +9,7 @@ use crate::domain::{
     attempt::{Attempt, AttemptState},
     campaign::{Campaign, CampaignStatus},
     enrollment::{Enrollment, EnrollmentState},
+    erasure::KeptNumber,
     ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
     phone::PhoneNumber,
     signal::CallEnd,
@@ -172,7 +173,7 @@ pub struct Saved {
     /// Who must not be called, and since when.
     pub suppressed: BTreeMap<(TenantId, PhoneNumber), Timestamp>,
     /// Who is open, by person.
-    pub open: BTreeMap<(TenantId, PhoneNumber), Vec<EnrollmentId>>,
+    pub open: BTreeMap<(TenantId, KeptNumber), Vec<EnrollmentId>>,
 }
 
 /// A campaign and what its status and limits were.

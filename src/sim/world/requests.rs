@@ -77,14 +77,17 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
     let attempt = (!open.is_empty()).then(|| state.dice.pick(&open));
     let people: Vec<EnrollmentId> = state.saved.of(campaign).map(|it| it.id).collect();
     let person = state.dice.pick(&people);
-    let phone = state.saved.enrollments[&person].phone.clone();
+    let phone = state.saved.enrollments[&person].phone.known().cloned();
     drop(state);
     match what {
         0..=29 => change(node, tenant, campaign, CampaignAction::Pause),
         30..=64 => change(node, tenant, campaign, CampaignAction::Resume),
         65..=66 => change(node, tenant, campaign, CampaignAction::Stop),
         67..=80 => edit(node, tenant, campaign, limits),
-        81..=84 => suppress(node, tenant, phone),
+        81..=84 => {
+            let phone = phone.expect("nobody is erased in a world");
+            suppress(node, tenant, phone);
+        }
         85..=95 => hang_up(node, tenant, attempt),
         _ => restart(node),
     }

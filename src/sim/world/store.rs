@@ -17,6 +17,7 @@ use crate::{
         campaign::Campaign,
         contact::Contact,
         enrollment::{CallRecord, Enrollment, Progress},
+        erasure::Identity,
         event::{Event, StoredEvent},
         ids::{
             AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
@@ -30,7 +31,7 @@ use crate::{
     store::{
         Accounts, CallFilter, CallTotals, CallerUsage, CampaignFilter, Campaigns, ClaimRequest,
         Commit, Contacts, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing,
-        Figures, Imports, Inbox, InboxEntry, Installation, Lift, Page, PageRequest, Store,
+        Figures, Imports, Inbox, InboxEntry, Installation, Lift, Page, PageRequest, People, Store,
         StoreError, StoreResult, SuppressionEntry, Suppressions, TenantRules, WaitingGroup,
     },
 };
@@ -400,6 +401,46 @@ impl Contacts for FaultyStore {
         phones: &[PhoneNumber],
     ) -> StoreResult<Vec<Contact>> {
         self.run(Read, self.inner.contacts_by_phone(tenant, phones))
+            .await
+    }
+}
+
+#[async_trait]
+impl People for FaultyStore {
+    async fn contacts_by_email(&self, tenant: TenantId, email: &str) -> StoreResult<Vec<Contact>> {
+        self.run(Read, self.inner.contacts_by_email(tenant, email))
+            .await
+    }
+
+    async fn enrollments_with(
+        &self,
+        tenant: TenantId,
+        phone: &PhoneNumber,
+    ) -> StoreResult<Vec<Enrollment>> {
+        self.run(Read, self.inner.enrollments_with(tenant, phone))
+            .await
+    }
+
+    async fn rejected_about(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+    ) -> StoreResult<Vec<(ImportId, RejectedRow)>> {
+        self.run(Read, self.inner.rejected_about(tenant, person))
+            .await
+    }
+
+    async fn replace_events(&self, events: &[StoredEvent]) -> StoreResult<()> {
+        self.run(Write, self.inner.replace_events(events)).await
+    }
+
+    async fn erase_signals(&self, tenant: TenantId, attempts: &[AttemptId]) -> StoreResult<()> {
+        self.run(Write, self.inner.erase_signals(tenant, attempts))
+            .await
+    }
+
+    async fn forget_person(&self, tenant: TenantId, person: &Identity) -> StoreResult<()> {
+        self.run(Write, self.inner.forget_person(tenant, person))
             .await
     }
 }

@@ -11,8 +11,8 @@ use crate::{
         attempt::{Attempt, AttemptState},
         audience::NewEnrollment,
         enrollment::{CallRecord, Enrollment, EnrollmentState, Progress},
+        erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
-        phone::PhoneNumber,
         retry::Tally,
     },
     store::{
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Default)]
 pub struct Enrollments {
     by_id: BTreeMap<EnrollmentId, Kept>,
-    numbers: BTreeSet<(CampaignId, PhoneNumber)>,
+    numbers: BTreeSet<(CampaignId, KeptNumber)>,
     /// Where anybody was when they were enrolled.
     places: BTreeSet<(CampaignId, PlaceKey)>,
     /// In the order of adding.
@@ -71,6 +71,11 @@ impl Enrollments {
             .get(&id)
             .map(|kept| &kept.enrollment)
             .filter(|enrollment| enrollment.tenant == tenant)
+    }
+
+    /// Everybody of every campaign.
+    pub fn all(&self) -> impl Iterator<Item = &Enrollment> {
+        self.by_id.values().map(|kept| &kept.enrollment)
     }
 
     /// A campaign's enrollments in the order of adding.
@@ -221,7 +226,7 @@ impl Enrollments {
         new: &NewEnrollment,
         now: Timestamp,
     ) -> bool {
-        let number = (campaign, new.member.phone.clone());
+        let number = (campaign, new.member.phone.clone().into());
         if self.by_id.contains_key(&new.id) || !self.numbers.insert(number) {
             return false;
         }
@@ -232,7 +237,7 @@ impl Enrollments {
             tenant,
             campaign,
             contact,
-            phone: new.member.phone.clone(),
+            phone: new.member.phone.clone().into(),
             place: new.place.clone(),
             name: new.member.name.clone(),
             fields: new.member.fields.clone(),
@@ -349,6 +354,11 @@ impl Records {
         self.totals
             .take(next.campaign, &Bucket::of(&before.enrollment));
         self.totals.add(next.campaign, Bucket::of(next), 1);
+        if before.enrollment.phone != next.phone {
+            let numbers = &mut self.enrollments.numbers;
+            numbers.remove(&(next.campaign, before.enrollment.phone.clone()));
+            numbers.insert((next.campaign, next.phone.clone()));
+        }
         self.enrollments
             .put(Kept::new(next.clone(), before.position));
         if let Some(attempt) = &commit.attempt {

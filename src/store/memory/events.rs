@@ -43,6 +43,20 @@ impl Log {
         }
     }
 
+    /// Puts events in the place of those with the same number.
+    pub fn replace(&mut self, events: &[StoredEvent]) {
+        for stored in events {
+            let places = self.by_campaign.get(&stored.event.campaign);
+            let n_before = stored.seq.saturating_sub(1);
+            let place = usize::try_from(n_before).ok().and_then(|n| places?.get(n));
+            if let Some(place) = place
+                && self.events[*place].event.tenant == stored.event.tenant
+            {
+                self.events[*place] = stored.clone();
+            }
+        }
+    }
+
     fn of(&self, tenant: TenantId, campaign: CampaignId) -> impl Iterator<Item = &StoredEvent> {
         self.by_campaign
             .get(&campaign)

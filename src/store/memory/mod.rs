@@ -15,6 +15,7 @@ mod figures;
 mod imports;
 mod inbox;
 mod installation;
+mod people;
 mod suppressions;
 mod totals;
 

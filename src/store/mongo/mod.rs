@@ -24,6 +24,7 @@ mod group;
 mod imports;
 mod inbox;
 mod installation;
+mod people;
 mod progress;
 mod setup;
 mod suppressions;

@@ -12,7 +12,7 @@ use crate::domain::{
     Timestamp,
     attempt::Party,
     event::{Event, EventKind, Moment, TranscriptLine},
-    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     suppression::SuppressionSource,
 };
 
@@ -64,6 +64,12 @@ enum KindShape {
         #[serde(with = "millis_option")]
         due_at: Option<Timestamp>,
     },
+    Erased {
+        #[serde(with = "text")]
+        enrollment: EnrollmentId,
+        #[serde(with = "text")]
+        by: UserId,
+    },
     Timeline {
         #[serde(with = "text")]
         attempt: AttemptId,
@@ -107,6 +113,7 @@ enum MomentShape {
         by: Option<Party>,
     },
     LateCall,
+    Erased,
 }
 
 #[derive(Serialize, Deserialize)]
