@@ -121,6 +121,10 @@ pub struct ForecastView {
     pub calls_at_least: u64,
     /// The most calls.
     pub calls_at_most: u64,
+    /// The most calls that are open at once.
+    pub open_at_most: u32,
+    /// The limit that says so: campaignSlots, tenantSlots or agentSlots.
+    pub limited_by: String,
     /// The earliest end; null when nobody can be called within a year.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ends_from: Option<Timestamp>,
@@ -142,6 +146,8 @@ impl From<Forecast> for ForecastView {
             skipped: it.skipped,
             calls_at_least: it.calls.low,
             calls_at_most: it.calls.high,
+            open_at_most: it.most_open,
+            limited_by: it.slots.name().to_owned(),
             ends_from: it.finish.low,
             ends_until: it.finish.high,
             cost_micro_usd_at_least: it.cost_micro_usd.map(|cost| cost.low),

@@ -77,8 +77,10 @@ pub enum Rule {
     TenantSlots,
     /// So many calls may begin in a time.
     DialRate,
-    /// An agent must be there for whoever answers.
+    /// The agent's account holds so many conversations at once.
     AgentSlots,
+    /// An agent must have come for those who answered lately.
+    AgentCaution,
     /// The campaign's budget must have room for another call.
     Budget,
     /// The carrier must not have asked for a rest.
@@ -504,7 +506,7 @@ impl Finding {
 
 impl Rule {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NothingOpen,
         Self::CampaignActive,
         Self::NumberValid,
@@ -525,6 +527,7 @@ impl Rule {
         Self::TenantSlots,
         Self::DialRate,
         Self::AgentSlots,
+        Self::AgentCaution,
         Self::Budget,
         Self::CarrierRest,
     ];
@@ -559,6 +562,7 @@ impl Rule {
             Self::TenantSlots => "tenantSlots",
             Self::DialRate => "dialRate",
             Self::AgentSlots => "agentSlots",
+            Self::AgentCaution => "agentCaution",
             Self::Budget => "budget",
             Self::CarrierRest => "carrierRest",
         }
@@ -598,7 +602,8 @@ impl Rule {
             Self::CampaignSlots => "As many calls of the campaign are open as it allows.",
             Self::TenantSlots => "As many calls are open as the account allows.",
             Self::DialRate => "The next dial start is a moment away: the set rate is kept.",
-            Self::AgentSlots => "Answered calls got no agent lately, so few are made.",
+            Self::AgentSlots => "As many calls are open as the agent's account can talk in.",
+            Self::AgentCaution => "Answered calls got no agent lately, so few are made.",
             Self::Budget => "The campaign's budget has no room for another call.",
             Self::CarrierRest => "The carrier asked for fewer requests.",
         }
@@ -630,7 +635,10 @@ impl Rule {
             Self::CampaignSlots => "Raise the campaign's number of concurrent calls.",
             Self::TenantSlots => "Raise the account's number of concurrent calls.",
             Self::DialRate => "Raise the calls per second.",
-            Self::AgentSlots => "See why answered calls get no agent.",
+            Self::AgentSlots => {
+                "Raise DIALTONE_AGENT_MAX_CONVERSATIONS, if the agent's account allows more."
+            }
+            Self::AgentCaution => "See why answered calls get no agent.",
             Self::Budget => "Raise the budget.",
             Self::CarrierRest => "Wait; it goes on by itself.",
         }
@@ -659,6 +667,7 @@ impl Rule {
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => false,
         }
@@ -706,6 +715,7 @@ impl Rule {
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => Some(at),
         }
@@ -795,6 +805,7 @@ impl Rule {
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => Finding::allowed(self, at),
         }

@@ -208,9 +208,8 @@ impl Core {
             n_open: total.n_open + usage.n_open,
             last_start: total.last_start.max(usage.last_start),
         });
-        let limits = &self.settings.tenant_limits;
         let mut gates = self.gates(campaign, own, at).await?;
-        gates.push((Rule::TenantSlots, limits.gate(total)));
+        gates.extend(self.settings.tenant_limits.gates(total));
         let mut findings: Vec<Finding> = gates
             .iter()
             .map(|(rule, gate)| slots(*rule, gate, at))

@@ -57,6 +57,7 @@ on_both_stores!(
     deployment::ones_own_records_go_on_by_themselves,
     limits::no_more_calls_are_up_at_once_than_the_campaign_allows,
     limits::a_tenants_campaigns_share_its_limits,
+    limits::no_more_calls_are_up_at_once_than_the_agents_account_can_talk_in,
     limits::dial_starts_keep_the_delay_between_calls,
     limits::dial_starts_keep_the_rate_also_over_a_pause,
     limits::a_changed_limit_acts_within_a_second,

@@ -486,7 +486,9 @@ fn limits_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
     holds(n_up <= limit, || {
         format!("{n_up} calls of a campaign that may have {limit}")
     })?;
-    let limit = state.plan.settings.tenant_limits.max_concurrent_calls as usize;
+    let limits = &state.plan.settings.tenant_limits;
+    let agents = limits.max_conversations.unwrap_or(u32::MAX);
+    let limit = limits.max_concurrent_calls.min(agents) as usize;
     let n_up = 1 + state.ledger.n_up(request.tenant, None);
     holds(n_up <= limit, || {
         format!("{n_up} calls of a tenant that may have {limit}")

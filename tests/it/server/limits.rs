@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use dialtone::{
     clock::{Clock as _, SystemClock},
     domain::Timestamp,
-    sim::Behaviour::Busy,
+    sim::Behaviour::{Busy, NoAnswer},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::diagnosis::group;
 use crate::world::{Place, Scenario, World, list, until, watch_for};
 
 /// Nobody is called twice.
@@ -71,6 +72,39 @@ pub async fn a_tenants_campaigns_share_its_limits(place: Arc<Place>) {
         .await;
     let first = world.start_campaign(&list(0..5), once(json!({}))).await;
     let second = world.start_campaign(&list(5..10), once(json!({}))).await;
+    world.until_status(&first, "completed").await;
+    world.until_status(&second, "completed").await;
+    assert_eq!(world.ledger().totals.live_max, 3);
+    world.end().await;
+}
+
+// proves F-67
+pub async fn no_more_calls_are_up_at_once_than_the_agents_account_can_talk_in(place: Arc<Place>) {
+    // Phones ring for so long that the limit is seen.
+    let world = Scenario::on(&place)
+        .everyone(NoAnswer)
+        .simulator(|simulator| simulator.speed = 4.0)
+        .setting("DIALTONE_AGENT_MAX_CONVERSATIONS", 3)
+        .start()
+        .await;
+    let first = world.start_campaign(&list(0..3), once(json!({}))).await;
+    let second = world.start_campaign(&list(3..6), once(json!({}))).await;
+    let path = format!("/campaigns/{second}/diagnostics");
+    let group = until("the limit by its name", async || {
+        let found = world.owner.get(&path).await.ok();
+        group(&found["waiting"], "agentSlots")
+    })
+    .await;
+    assert!(
+        group["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("DIALTONE_AGENT_MAX_CONVERSATIONS")
+    );
+    let path = format!("/campaigns/{second}/forecast");
+    let forecast = world.owner.get(&path).await.ok();
+    assert_eq!(forecast["limitedBy"], "agentSlots", "{forecast}");
+    assert_eq!(forecast["openAtMost"], 3, "{forecast}");
     world.until_status(&first, "completed").await;
     world.until_status(&second, "completed").await;
     assert_eq!(world.ledger().totals.live_max, 3);
