@@ -532,6 +532,18 @@ impl Rule {
         Self::CarrierRest,
     ];
 
+    /// Those that put a person off by what a campaign or its tenant has set. Whom they put off is judged
+    /// again when that changes.
+    pub const OF_SETTINGS: [Self; 7] = [
+        Self::LeastRing,
+        Self::CallingWindow,
+        Self::Holiday,
+        Self::OneCallAtATime,
+        Self::FrequencyCap,
+        Self::MinimumGap,
+        Self::AbandonedRest,
+    ];
+
     /// Those that are about one person; the others are limits, which the engine counts.
     pub fn of_person() -> impl Iterator<Item = Self> {
         Self::ALL

@@ -287,6 +287,20 @@ pub trait Dispatch: Send + Sync + 'static {
     ///   the lease has run out; nothing was claimed.
     async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>>;
 
+    /// Makes those of a campaign due at `now` whom one of `rules` put off until later, and ends its
+    /// claims: what is being decided on them goes by what held before, and is refused when it is saved.
+    /// Retries keep their time.
+    ///
+    /// - Shape: how many were put off.
+    /// - Errors: after [`StoreError::Unavailable`] some may be due. Asking again does the rest.
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64>;
+
     /// When the campaign's next waiting enrollment is due; none when nothing waits. A claimed one
     /// counts from the end of its claim. One that [`Dispatch::claim_due`] passed over counts from its
     /// due time, so this may lie in the past although nothing can be claimed.

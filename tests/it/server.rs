@@ -107,6 +107,7 @@ on_both_stores!(
     rules::who_opts_out_in_one_campaign_is_not_called_by_another,
     rules::nobody_is_called_outside_the_window_and_everybody_soon_after_it_opens,
     rules::who_was_called_by_one_campaign_is_left_alone_by_the_next_for_a_while,
+    rules::whom_a_rule_put_off_is_called_when_the_rule_is_lifted,
     rules::only_who_agreed_is_called_where_that_is_asked_for,
     rules::people_who_are_added_where_it_is_daytime_are_called_at_once,
     access::without_a_good_token_every_route_says_unauthorized,

@@ -68,6 +68,7 @@ on_every_store!(
     claims::a_person_has_one_open_attempt_whoever_is_late,
     claims::a_paused_campaign_claims_nothing,
     claims::a_claim_ends_by_commit_or_by_time,
+    claims::whom_a_rule_put_off_is_due_when_it_is_released,
     claims::a_lease_has_one_holder_and_a_rising_number,
     claims::a_stale_holder_claims_nothing,
     claims::active_campaigns_come_oldest_start_first,

@@ -78,6 +78,12 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
     let people: Vec<EnrollmentId> = state.saved.of(campaign).map(|it| it.id).collect();
     let person = state.dice.pick(&people);
     let phone = state.saved.enrollments[&person].phone.clone();
+    // An edit that changes nothing lets all be judged again whom a rule put off.
+    let limits = if what > 77 {
+        state.saved.campaigns[&campaign].campaign.pacing
+    } else {
+        limits
+    };
     drop(state);
     match what {
         0..=29 => change(node, tenant, campaign, CampaignAction::Pause),

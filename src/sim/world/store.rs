@@ -292,6 +292,17 @@ impl Dispatch for FaultyStore {
         self.run(Write, self.inner.claim_due(request)).await
     }
 
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        let releasing = self.inner.release_held(tenant, campaign, rules, now);
+        self.run(Write, releasing).await
+    }
+
     async fn next_due(
         &self,
         tenant: TenantId,

@@ -214,6 +214,37 @@ pub async fn who_was_called_by_one_campaign_is_left_alone_by_the_next_for_a_whil
 }
 
 // proves F-67
+pub async fn whom_a_rule_put_off_is_called_when_the_rule_is_lifted(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let once = json!({"retry": {"maxAttempts": 1}});
+    let first = world.start_campaign(&list(1..4), once).await;
+    world.until_status(&first, "completed").await;
+
+    let hours = json!({"count": 1, "delaySeconds": 7200});
+    let settings = json!({
+        "rules": {"minGapMinutes": 120},
+        "retry": {"maxAttempts": 2, "busy": hours},
+    });
+    let second = world.start_campaign(&list(1..5), settings).await;
+    until_held(&world, &second, "minimumGap", 3).await;
+    world.until_progress(&second, "retrying", 1).await;
+    let retrying = world.contact(&second, 4).await;
+
+    change(&world, &second, json!({"rules": {"minGapMinutes": 0}})).await;
+    world.until_progress(&second, "retrying", 4).await;
+    let placed = [1, 2, 3, 4].map(|n| n_placed(&world, &person(n)));
+    assert_eq!(placed, [2, 2, 2, 1]);
+    let still = world.contact(&second, 4).await;
+    assert_eq!(still["dueAt"], retrying["dueAt"], "a retry keeps its time");
+    world
+        .owner
+        .ask(&format!("/campaigns/{second}/stop"))
+        .await
+        .ok();
+    world.end().await;
+}
+
+// proves F-67
 pub async fn only_who_agreed_is_called_where_that_is_asked_for(place: Arc<Place>) {
     let world = Scenario::on(&place).everyone(Busy).start().await;
     let settings = json!({"rules": {"requiresConsent": true}, "retry": {"maxAttempts": 1}});
