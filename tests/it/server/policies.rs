@@ -396,6 +396,17 @@ pub async fn people_who_hear_nobody_pause_the_campaign_at_the_limit(place: Arc<P
     world.until_progress(&campaign, "open", 0).await;
     let n_calls = world.ledger().calls.len();
     assert!((2..=3).contains(&n_calls), "{n_calls}");
+
+    // Whoever resumes has seen them: one more is no two of the limit. It is alone for a minute.
+    change(&world, &campaign, json!({"callDelayMs": 60_000})).await;
+    ask(&world, &campaign, "resume").await;
+    world
+        .until_progress(&campaign, "finished", n_calls as u64 + 1)
+        .await;
+    world.simulator.set_faults(Faults::default());
+    change(&world, &campaign, json!({"callDelayMs": 0})).await;
+    world.until_status(&campaign, "completed").await;
+    assert_eq!(world.ledger().calls.len(), 6);
     world.end().await;
 }
 
