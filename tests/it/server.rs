@@ -61,6 +61,7 @@ on_both_stores!(
     limits::dial_starts_keep_the_delay_between_calls,
     limits::dial_starts_keep_the_rate_also_over_a_pause,
     limits::a_changed_limit_acts_within_a_second,
+    limits::every_active_campaign_dials_after_a_restart,
     faults::calls_come_to_their_end_without_any_callback,
     faults::a_talk_comes_to_its_end_without_any_callback,
     faults::late_repeated_and_reordered_callbacks_change_nothing,

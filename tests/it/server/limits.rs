@@ -178,3 +178,46 @@ pub async fn a_changed_limit_acts_within_a_second(place: Arc<Place>) {
     );
     world.end().await;
 }
+
+// proves F-15
+pub async fn every_active_campaign_dials_after_a_restart(place: Arc<Place>) {
+    const CAMPAIGNS: u32 = 21;
+    const PEOPLE: u32 = 60;
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    // So slowly that nobody is through with the list before all of them were at it.
+    let settings = once(json!({"callsPerSecond": 0.5}));
+    let mut campaigns = Vec::new();
+    for n in 0..CAMPAIGNS {
+        let people = list(n * PEOPLE..(n + 1) * PEOPLE);
+        campaigns.push(world.start_campaign(&people, settings.clone()).await);
+    }
+    until("calls of every campaign", async || {
+        let placed = n_placed(&world, PEOPLE);
+        (placed.len() == CAMPAIGNS as usize).then_some(())
+    })
+    .await;
+
+    let world = world.restart().await;
+    let before = n_placed(&world, PEOPLE);
+    until("more calls of every campaign", async || {
+        let placed = n_placed(&world, PEOPLE);
+        let all = before.iter().all(|(campaign, n)| placed[campaign] > *n);
+        all.then_some(())
+    })
+    .await;
+    for campaign in &campaigns {
+        let stop = format!("/campaigns/{campaign}/stop");
+        world.owner.ask(&stop).await.ok();
+    }
+    world.end().await;
+}
+
+/// How many calls there were to each campaign's people, of whom each campaign has so many.
+fn n_placed(world: &World, n_people: u32) -> BTreeMap<u32, usize> {
+    let mut placed = BTreeMap::new();
+    for call in world.ledger().calls {
+        let person: u32 = call.to[call.to.len() - 4..].parse().unwrap();
+        *placed.entry(person / n_people).or_default() += 1;
+    }
+    placed
+}
