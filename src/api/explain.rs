@@ -13,6 +13,7 @@ use super::{
     ApiState,
     auth::Caller,
     contacts::EnrollmentView,
+    emergency::HaltView,
     error::{ApiError, ApiResult},
     extract::Id,
 };
@@ -20,6 +21,7 @@ use crate::{
     domain::{
         Timestamp,
         forecast::Forecast,
+        halt::Halt,
         ids::{CampaignId, EnrollmentId},
         profile::Profile,
         rules::{Finding, Rule, Verdict},
@@ -77,8 +79,10 @@ pub struct DiagnosisView {
     pub at: Timestamp,
     /// The campaign's status.
     pub status: String,
-    /// Why it is paused.
+    /// Why it is paused, or stands still although it is active.
     pub reason: Option<String>,
+    /// The emergency stop in force.
+    pub emergency_stop: Option<HaltView>,
     /// Everyone enrolled.
     pub enrolled: u64,
     /// Those with an open attempt.
@@ -249,7 +253,12 @@ impl From<Diagnosis> for DiagnosisView {
         Self {
             at: it.at,
             status: it.campaign.status.name().to_owned(),
-            reason: it.campaign.status.reason(),
+            reason: it
+                .campaign
+                .status
+                .reason()
+                .or_else(|| it.halt.as_ref().map(Halt::sentence)),
+            emergency_stop: it.halt.as_ref().map(HaltView::from),
             enrolled: it.progress.n_enrolled,
             open: it.progress.n_open,
             waiting: it.waiting.into_iter().map(GroupView::from).collect(),

@@ -18,6 +18,7 @@ pub mod enrollment;
 pub mod event;
 pub mod fairness;
 pub mod forecast;
+pub mod halt;
 pub mod holiday;
 pub mod ids;
 pub mod outcome;

@@ -67,6 +67,8 @@ pub enum Rule {
     MinimumGap,
     /// A person who answered and heard nobody is left alone for a while.
     AbandonedRest,
+    /// No emergency stop may be in force.
+    EmergencyStop,
     /// The carrier must serve the range of numbers.
     Destination,
     /// One of our own numbers must be free to call from.
@@ -506,7 +508,7 @@ impl Finding {
 
 impl Rule {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NothingOpen,
         Self::CampaignActive,
         Self::NumberValid,
@@ -521,6 +523,7 @@ impl Rule {
         Self::FrequencyCap,
         Self::MinimumGap,
         Self::AbandonedRest,
+        Self::EmergencyStop,
         Self::Destination,
         Self::CallerId,
         Self::CampaignSlots,
@@ -548,7 +551,7 @@ impl Rule {
     pub fn of_person() -> impl Iterator<Item = Self> {
         Self::ALL
             .into_iter()
-            .take_while(|rule| *rule < Self::Destination)
+            .take_while(|rule| *rule < Self::EmergencyStop)
     }
 
     /// The rule's name in the API, in events and in stores.
@@ -568,6 +571,7 @@ impl Rule {
             Self::FrequencyCap => "frequencyCap",
             Self::MinimumGap => "minimumGap",
             Self::AbandonedRest => "abandonedRest",
+            Self::EmergencyStop => "emergencyStop",
             Self::Destination => "destination",
             Self::CallerId => "callerId",
             Self::CampaignSlots => "campaignSlots",
@@ -607,6 +611,7 @@ impl Rule {
                 "The person answered a call and heard nobody; machines must leave them alone for a \
                  while."
             }
+            Self::EmergencyStop => "An emergency stop is in force.",
             Self::Destination => {
                 "The carrier does not serve this range of numbers: it refused others like it."
             }
@@ -640,6 +645,7 @@ impl Rule {
             Self::FrequencyCap => "Wait until the earlier calls are long enough ago.",
             Self::MinimumGap => "Wait until the last call is long enough ago.",
             Self::AbandonedRest => "Wait until the person may be called by a machine again.",
+            Self::EmergencyStop => "Lift the emergency stop.",
             Self::Destination => {
                 "Enable the destination in the carrier's account; it is tried again by itself."
             }
@@ -673,6 +679,7 @@ impl Rule {
             | Self::AttemptBudget
             | Self::LeastRing
             | Self::OneCallAtATime
+            | Self::EmergencyStop
             | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
@@ -721,6 +728,7 @@ impl Rule {
             | Self::AttemptBudget
             | Self::LeastRing
             | Self::OneCallAtATime
+            | Self::EmergencyStop
             | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
@@ -811,7 +819,8 @@ impl Rule {
                 Finding::from_next(self, self.find_next(facts, at), at).with("rest", in_words(rest))
             }
             // Limits are counted by the engine.
-            Self::Destination
+            Self::EmergencyStop
+            | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots

@@ -11,6 +11,7 @@
 //! - `rules`: campaigns' rules as they hold now; `callers`: the numbers that calls come from;
 //!   `brakes`: what stands a campaign still by itself.
 //! - `explain`: why somebody was not called yet, for one person and summed up.
+//! - `halt`: emergency stops.
 //! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
 //! - `supervise`: loops that panic begin again.
@@ -25,6 +26,7 @@ mod deployment;
 mod dispatch;
 mod explain;
 mod forecast;
+mod halt;
 mod inbox;
 mod lease;
 mod operate;
@@ -40,7 +42,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -52,6 +54,7 @@ use tracing::{error, info};
 
 pub use deployment::Adoption;
 pub use explain::{Diagnosis, Explanation, Group};
+pub use halt::Standstill;
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
 pub use talk::{Talk, TalkRefused};
@@ -139,6 +142,8 @@ struct Core {
     carrier_state: Mutex<CarrierState>,
     /// Since when callbacks could be taken without a break.
     hears_since: Mutex<Timestamp>,
+    /// Rises with each emergency stop that this process saved: what was read before is no last look.
+    n_halts: AtomicU64,
     rules: rules::RulesByCampaign,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
@@ -221,6 +226,7 @@ impl Engine {
             feed: broadcast::Sender::new(FEED_CAPACITY),
             carrier_state: Mutex::default(),
             hears_since: Mutex::new(Timestamp::MIN),
+            n_halts: AtomicU64::new(0),
             rules: rules::RulesByCampaign::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),

@@ -52,7 +52,7 @@ pub struct Enrolled {
 /// How often a change finds that another process was faster before it is given up.
 const MAX_CONFLICTS: u32 = 20;
 
-/// How many open calls of a campaign are read at once.
+/// How many open calls or campaigns are read at once.
 const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("500 is not zero");
 
 /// How often a paused campaign is searched for calls that wait at the carrier: until every request
@@ -354,10 +354,7 @@ impl Core {
     }
 
     /// The tenant's campaigns in which anybody may still be called.
-    pub(super) async fn unfinished_campaigns(
-        &self,
-        tenant: TenantId,
-    ) -> EngineResult<Vec<Campaign>> {
+    async fn unfinished_campaigns(&self, tenant: TenantId) -> EngineResult<Vec<Campaign>> {
         let (filter, mut page) = (
             CampaignFilter::default(),
             PageRequest {
@@ -380,7 +377,7 @@ impl Core {
     /// Cancels the calls of a stopped campaign that nobody has answered yet. What is missed here,
     /// because a process ends or the store fails, is ended when it is looked up.
     async fn withdraw_unanswered(self: Arc<Self>, tenant: TenantId, campaign: CampaignId) {
-        let calls = match self.open_calls(tenant, campaign).await {
+        let calls = match self.open_calls(tenant, of(campaign)).await {
             Ok(calls) => calls,
             Err(error) => {
                 warn!(%error, campaign_id = %campaign, "calls not withdrawn yet");
@@ -426,7 +423,7 @@ impl Core {
             return Ok(0);
         }
         let mut n_waiting = 0;
-        for call in self.open_calls(tenant, id).await? {
+        for call in self.open_calls(tenant, of(id)).await? {
             match &call.attempt.state {
                 AttemptState::Dialing { sid } => {
                     n_waiting += 1;
@@ -444,16 +441,15 @@ impl Core {
         Ok(n_waiting)
     }
 
-    /// Every open call of a campaign.
-    async fn open_calls(
+    /// Every open call among those.
+    pub(super) async fn open_calls(
         &self,
         tenant: TenantId,
-        campaign: CampaignId,
+        of: CallFilter,
     ) -> EngineResult<Vec<CallRecord>> {
         let filter = CallFilter {
-            campaign: Some(campaign),
             open: Some(true),
-            ..CallFilter::default()
+            ..of
         };
         let mut page = PageRequest {
             limit: PAGE,
@@ -486,6 +482,14 @@ impl Core {
             self.store.remove_enrollment(tenant, *enrollment).await?;
         }
         Ok(campaign.status.allow(CampaignAction::Enroll)?)
+    }
+}
+
+/// The calls of a campaign.
+fn of(campaign: CampaignId) -> CallFilter {
+    CallFilter {
+        campaign: Some(campaign),
+        ..CallFilter::default()
     }
 }
 

@@ -25,6 +25,7 @@ use crate::domain::{
     contact::Contact,
     enrollment::{CallRecord, Enrollment, Progress},
     event::{Event, StoredEvent},
+    halt::{Halt, HaltScope, Halts},
     holiday::Holidays,
     ids::{
         AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
@@ -395,6 +396,15 @@ pub trait Installation: Send + Sync + 'static {
 
     /// Replaces it.
     async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()>;
+
+    /// The emergency stops that hold for a tenant.
+    async fn halts(&self, tenant: TenantId) -> StoreResult<Halts>;
+
+    /// Replaces the emergency stop of a scope; none lifts it.
+    ///
+    /// - Holds: durable when it returns. Whoever reads [`Installation::halts`] after that, in whatever
+    ///   process, sees it.
+    async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()>;
 }
 
 /// Signals from outside, saved before they are answered.

@@ -8,6 +8,7 @@ mod crash;
 mod deployment;
 mod diagnosis;
 mod document;
+mod emergency;
 mod faults;
 mod limits;
 mod lists;
@@ -116,6 +117,9 @@ on_both_stores!(
     rules::nobody_is_called_on_a_day_that_the_tenant_took_off,
     rules::who_heard_nobody_is_left_alone_by_machines_for_days,
     rules::people_who_are_added_where_it_is_daytime_are_called_at_once,
+    emergency::an_emergency_stop_clears_the_lines_and_lifting_it_goes_on,
+    emergency::the_command_stops_what_a_running_server_does,
+    emergency::an_emergency_stop_ends_talks_when_it_is_to,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,

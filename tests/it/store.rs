@@ -103,6 +103,7 @@ on_every_store!(
     isolation::figures_of_one_tenant_are_not_anothers,
     lasting::a_store_that_works_says_so,
     lasting::the_deployment_is_kept,
+    lasting::emergency_stops_are_kept_until_they_are_lifted,
 );
 
 mod kept {

@@ -110,6 +110,11 @@ async fn dispatch_tenant(
         now + core.settings.idle_wait,
         schedule::keep(core, tenant, now).await?,
     );
+    let halts = core.store.halts(tenant).await?;
+    if halts.in_force().is_some() {
+        core.clear_lines(tenant, halts.end_talks()).await?;
+        return Ok(next);
+    }
     let campaigns = core.store.active_campaigns(tenant).await?;
     if campaigns.is_empty() {
         return Ok(next);

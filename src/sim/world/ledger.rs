@@ -9,6 +9,7 @@ use crate::domain::{
     attempt::{Attempt, AttemptState},
     campaign::{Campaign, CampaignStatus},
     enrollment::{Enrollment, EnrollmentState},
+    halt::HaltScope,
     ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
     phone::PhoneNumber,
     signal::CallEnd,
@@ -171,6 +172,8 @@ pub struct Saved {
     pub attempts: BTreeMap<AttemptId, Attempt>,
     /// Who must not be called, and since when.
     pub suppressed: BTreeMap<(TenantId, PhoneNumber), Timestamp>,
+    /// The emergency stops in force, and since when.
+    pub halted: BTreeMap<HaltScope, Timestamp>,
     /// Who is open, by person.
     pub open: BTreeMap<(TenantId, PhoneNumber), Vec<EnrollmentId>>,
 }

@@ -18,6 +18,7 @@ use crate::{
         contact::Contact,
         enrollment::{CallRecord, Enrollment, Progress},
         event::{Event, StoredEvent},
+        halt::{Halt, HaltScope, Halts},
         ids::{
             AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
             SessionId, SuppressionId, TenantId, UserId,
@@ -578,6 +579,20 @@ impl Installation for FaultyStore {
     async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()> {
         self.run(Write, self.inner.save_deployment(deployment))
             .await
+    }
+
+    async fn halts(&self, tenant: TenantId) -> StoreResult<Halts> {
+        self.run(Read, self.inner.halts(tenant)).await
+    }
+
+    async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()> {
+        self.run(Write, async {
+            self.inner.save_halt(scope, halt).await?;
+            let is_in_force = halt.is_some();
+            self.check(&Step::Halted { scope, is_in_force });
+            Ok(())
+        })
+        .await
     }
 }
 

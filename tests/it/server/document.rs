@@ -37,6 +37,9 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/campaigns/{id}/start",
     "GET /api/v1/campaigns/{id}/stats",
     "POST /api/v1/campaigns/{id}/stop",
+    "DELETE /api/v1/emergency-stop",
+    "GET /api/v1/emergency-stop",
+    "POST /api/v1/emergency-stop",
     "GET /api/v1/imports/{id}",
     "GET /api/v1/imports/{id}/rejected",
     "GET /api/v1/imports/{id}/rejected.csv",
@@ -183,6 +186,7 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         ("POST", path) if path.ends_with("/suppressions") => {
             Some(json!({"phones": ["+12025550197"]}))
         }
+        ("POST", path) if path.ends_with("/emergency-stop") => Some(json!({"hangUp": true})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
         ("PUT", path) if path.ends_with("/holidays") => {
             let day = json!({"date": "2026-12-24", "name": "Eve", "region": "GB"});

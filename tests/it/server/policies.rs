@@ -107,8 +107,6 @@ pub async fn a_budget_of_money_is_never_exceeded(place: Arc<Place>) {
     assert_eq!(brake(&world, &campaign).await, Some(Brake::Budget));
     assert_eq!(world.calls(&campaign).await.len(), 3);
     assert_eq!(world.ledger().calls.len(), 3);
-    let found = diagnosis(&world, &campaign).await;
-    assert_eq!(found["finished"], json!({"answered": 3}));
 
     let more = json!({"mostCostMicroUsd": 500_000, "perMinuteMicroUsd": 100_000});
     change(&world, &campaign, json!({ "budget": more })).await;
@@ -480,8 +478,8 @@ pub async fn people_who_hear_nobody_pause_the_campaign_at_the_limit(place: Arc<P
     let n_calls = world.ledger().calls.len();
     assert!((2..=3).contains(&n_calls), "{n_calls}");
 
-    // Whoever resumes has seen them: one more is no two of the limit. It is alone for a minute.
-    change(&world, &campaign, json!({"callDelayMs": 60_000})).await;
+    // Whoever resumes has seen them: one more is no two of the limit. It is alone for a while.
+    change(&world, &campaign, json!({"callDelayMs": 20_000})).await;
     ask(&world, &campaign, "resume").await;
     world
         .until_progress(&campaign, "finished", n_calls as u64 + 1)
