@@ -10,6 +10,7 @@ mod calls;
 mod campaigns;
 mod contacts;
 mod dashboard;
+mod emergency;
 mod erase;
 mod error;
 mod explain;
@@ -135,6 +136,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(holidays::get, holidays::put))
+        .routes(routes!(emergency::get, emergency::stop, emergency::lift))
         .routes(routes!(imports::get))
         .routes(routes!(imports::rejected))
         .routes(routes!(imports::rejected_csv))

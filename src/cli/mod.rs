@@ -2,6 +2,8 @@
 //! talk.
 
 mod demo;
+mod emergency;
+mod http;
 mod serve;
 mod simulate;
 mod world;
@@ -28,6 +30,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a simulated carrier with people to call and a simulated agent, for any dialer.
     Simulate(simulate::SimulateArgs),
+    /// Stop every call of a running server, or lift that stop. Ends with 0 when no call is queued or
+    /// ringing any more, and with 1 when some are after ten seconds.
+    EmergencyStop(emergency::EmergencyStopArgs),
     /// Print the API's description (OpenAPI 3.1).
     Openapi,
 }
@@ -61,6 +66,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run().await,
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::EmergencyStop(args) => emergency::run(args).await,
         Command::Openapi => {
             // Not `println!`, which panics when the reader has seen enough.
             writeln!(std::io::stdout(), "{}", api::document().to_pretty_json()?)?;

@@ -214,6 +214,7 @@ impl EventKind {
             },
             Self::Timeline { .. }
             | Self::Campaign { .. }
+            | Self::EmergencyStop { .. }
             | Self::Enrolled { .. }
             | Self::Call { .. }
             | Self::Enrollment { .. }

@@ -33,6 +33,15 @@ pub enum EventKind {
         /// Why it paused, in words for people.
         reason: Option<String>,
     },
+    /// An emergency stop that holds for the campaign came into force or was lifted.
+    EmergencyStop {
+        /// Whether it is in force now.
+        is_in_force: bool,
+        /// Who stopped or lifted it.
+        by: String,
+        /// Why, in their words.
+        reason: Option<String>,
+    },
     /// People were added; the number of them.
     Enrolled {
         /// How many.
@@ -152,6 +161,7 @@ impl EventKind {
             | Self::Timeline { attempt, .. }
             | Self::Transcript { attempt, .. } => Some(*attempt),
             Self::Campaign { .. }
+            | Self::EmergencyStop { .. }
             | Self::Enrolled { .. }
             | Self::Enrollment { .. }
             | Self::Erased { .. } => None,

@@ -19,6 +19,7 @@ pub mod erasure;
 pub mod event;
 pub mod fairness;
 pub mod forecast;
+pub mod halt;
 pub mod holiday;
 pub mod ids;
 pub mod outcome;

@@ -175,7 +175,8 @@ impl Gate {
         }
     }
 
-    fn room(&self) -> u32 {
+    /// How many more calls may be open.
+    pub fn room(&self) -> u32 {
         self.max_open.saturating_sub(self.usage.n_open)
     }
 

@@ -68,6 +68,8 @@ pub enum Rule {
     MinimumGap,
     /// A person who answered and heard nobody is left alone for a while.
     AbandonedRest,
+    /// No emergency stop may be in force.
+    EmergencyStop,
     /// The carrier must serve the range of numbers.
     Destination,
     /// One of our own numbers must be free to call from.
@@ -78,8 +80,10 @@ pub enum Rule {
     TenantSlots,
     /// So many calls may begin in a time.
     DialRate,
-    /// An agent must be there for whoever answers.
+    /// The agent's account holds so many conversations at once.
     AgentSlots,
+    /// An agent must have come for those who answered lately.
+    AgentCaution,
     /// The campaign's budget must have room for another call.
     Budget,
     /// The carrier must not have asked for a rest.
@@ -506,7 +510,7 @@ impl Finding {
 
 impl Rule {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::NothingOpen,
         Self::CampaignActive,
         Self::NumberValid,
@@ -521,21 +525,35 @@ impl Rule {
         Self::FrequencyCap,
         Self::MinimumGap,
         Self::AbandonedRest,
+        Self::EmergencyStop,
         Self::Destination,
         Self::CallerId,
         Self::CampaignSlots,
         Self::TenantSlots,
         Self::DialRate,
         Self::AgentSlots,
+        Self::AgentCaution,
         Self::Budget,
         Self::CarrierRest,
+    ];
+
+    /// Those that put a person off by what a campaign or its tenant has set. Whom they put off is judged
+    /// again when that changes.
+    pub const OF_SETTINGS: [Self; 7] = [
+        Self::LeastRing,
+        Self::CallingWindow,
+        Self::Holiday,
+        Self::OneCallAtATime,
+        Self::FrequencyCap,
+        Self::MinimumGap,
+        Self::AbandonedRest,
     ];
 
     /// Those that are about one person; the others are limits, which the engine counts.
     pub fn of_person() -> impl Iterator<Item = Self> {
         Self::ALL
             .into_iter()
-            .take_while(|rule| *rule < Self::Destination)
+            .take_while(|rule| *rule < Self::EmergencyStop)
     }
 
     /// The rule's name in the API, in events and in stores.
@@ -555,12 +573,14 @@ impl Rule {
             Self::FrequencyCap => "frequencyCap",
             Self::MinimumGap => "minimumGap",
             Self::AbandonedRest => "abandonedRest",
+            Self::EmergencyStop => "emergencyStop",
             Self::Destination => "destination",
             Self::CallerId => "callerId",
             Self::CampaignSlots => "campaignSlots",
             Self::TenantSlots => "tenantSlots",
             Self::DialRate => "dialRate",
             Self::AgentSlots => "agentSlots",
+            Self::AgentCaution => "agentCaution",
             Self::Budget => "budget",
             Self::CarrierRest => "carrierRest",
         }
@@ -593,6 +613,7 @@ impl Rule {
                 "The person answered a call and heard nobody; machines must leave them alone for a \
                  while."
             }
+            Self::EmergencyStop => "An emergency stop is in force.",
             Self::Destination => {
                 "The carrier does not serve this range of numbers: it refused others like it."
             }
@@ -600,7 +621,8 @@ impl Rule {
             Self::CampaignSlots => "As many calls of the campaign are open as it allows.",
             Self::TenantSlots => "As many calls are open as the account allows.",
             Self::DialRate => "The next dial start is a moment away: the set rate is kept.",
-            Self::AgentSlots => "Answered calls got no agent lately, so few are made.",
+            Self::AgentSlots => "As many calls are open as the agent's account can talk in.",
+            Self::AgentCaution => "Answered calls got no agent lately, so few are made.",
             Self::Budget => "The campaign's budget has no room for another call.",
             Self::CarrierRest => "The carrier asked for fewer requests.",
         }
@@ -625,6 +647,7 @@ impl Rule {
             Self::FrequencyCap => "Wait until the earlier calls are long enough ago.",
             Self::MinimumGap => "Wait until the last call is long enough ago.",
             Self::AbandonedRest => "Wait until the person may be called by a machine again.",
+            Self::EmergencyStop => "Lift the emergency stop.",
             Self::Destination => {
                 "Enable the destination in the carrier's account; it is tried again by itself."
             }
@@ -632,7 +655,10 @@ impl Rule {
             Self::CampaignSlots => "Raise the campaign's number of concurrent calls.",
             Self::TenantSlots => "Raise the account's number of concurrent calls.",
             Self::DialRate => "Raise the calls per second.",
-            Self::AgentSlots => "See why answered calls get no agent.",
+            Self::AgentSlots => {
+                "Raise DIALTONE_AGENT_MAX_CONVERSATIONS, if the agent's account allows more."
+            }
+            Self::AgentCaution => "See why answered calls get no agent.",
             Self::Budget => "Raise the budget.",
             Self::CarrierRest => "Wait; it goes on by itself.",
         }
@@ -655,12 +681,14 @@ impl Rule {
             | Self::AttemptBudget
             | Self::LeastRing
             | Self::OneCallAtATime
+            | Self::EmergencyStop
             | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => false,
         }
@@ -702,12 +730,14 @@ impl Rule {
             | Self::AttemptBudget
             | Self::LeastRing
             | Self::OneCallAtATime
+            | Self::EmergencyStop
             | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => Some(at),
         }
@@ -792,12 +822,14 @@ impl Rule {
                 Finding::from_next(self, self.find_next(facts, at), at).with("rest", in_words(rest))
             }
             // Limits are counted by the engine.
-            Self::Destination
+            Self::EmergencyStop
+            | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => Finding::allowed(self, at),
         }

@@ -13,6 +13,7 @@
 //! - `explain`: why somebody was not called yet, for one person and summed up.
 //! - `erase`: what identifies a person is taken out of every record.
 //! - `held`: everything about one person.
+//! - `halt`: emergency stops.
 //! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
 //! - `supervise`: loops that panic begin again.
@@ -28,6 +29,7 @@ mod dispatch;
 mod erase;
 mod explain;
 mod forecast;
+mod halt;
 mod held;
 mod inbox;
 mod lease;
@@ -44,7 +46,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -57,6 +59,7 @@ use tracing::{error, info};
 pub use deployment::Adoption;
 pub use erase::{Erased, Whom};
 pub use explain::{Diagnosis, Explanation, Group};
+pub use halt::Standstill;
 pub use held::Held;
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
@@ -149,6 +152,8 @@ struct Core {
     carrier_state: Mutex<CarrierState>,
     /// Since when callbacks could be taken without a break.
     hears_since: Mutex<Timestamp>,
+    /// Rises with each emergency stop that this process saved: what was read before is no last look.
+    n_halts: AtomicU64,
     rules: rules::RulesByCampaign,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
@@ -233,6 +238,7 @@ impl Engine {
             feed: broadcast::Sender::new(FEED_CAPACITY),
             carrier_state: Mutex::default(),
             hears_since: Mutex::new(Timestamp::MIN),
+            n_halts: AtomicU64::new(0),
             rules: rules::RulesByCampaign::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),

@@ -3,7 +3,10 @@
 //! An effect is carried out after the decision that asked for it was saved. What became of it comes
 //! back as an input; an effect that is lost in a crash is found by `recover`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::SemaphorePermit;
@@ -34,7 +37,7 @@ const END_TRIES: u32 = 3;
 
 /// How long a request may wait to leave before what is saved is read again: a pause acts sooner than
 /// a second.
-const CHECK_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long to wait when as many requests are under way as may be.
 const NO_ROOM: Duration = Duration::from_millis(5);
@@ -158,18 +161,22 @@ impl Core {
 
     /// Waits until the request may leave without coming too close to the one before, and there is
     /// room for it; none when it must not leave any more. What is saved was read again less than
-    /// [`CHECK_AGAIN`] before.
+    /// [`CHECK_AGAIN`] before, and after the last emergency stop that this process saved.
     async fn wait_to_depart(
         &self,
         tenant: TenantId,
         order: &DialOrder,
     ) -> EngineResult<Option<SemaphorePermit<'_>>> {
         loop {
+            let n_halts = self.n_halts.load(Ordering::SeqCst);
             let Some(campaign) = self.may_still_dial(tenant, order).await? else {
                 return Ok(None);
             };
             let again_at = self.now() + CHECK_AGAIN;
-            while self.now() < again_at && !self.closing.is_cancelled() {
+            while self.now() < again_at
+                && self.n_halts.load(Ordering::SeqCst) == n_halts
+                && !self.closing.is_cancelled()
+            {
                 // A permit is taken only when it is used at once: waiting holds up nobody else.
                 let Ok(permit) = self.requests.try_acquire() else {
                     self.wait_until(self.now() + NO_ROOM).await;
@@ -230,6 +237,7 @@ impl Core {
         let (Some(campaign), Some(enrollment)) = self.load_for(tenant, order).await? else {
             return Ok(None);
         };
+        let is_halted = self.store.halts(tenant).await?.in_force().is_some();
         let is_wanted = enrollment.open_attempt().is_some_and(|open| {
             open.id == attempt
                 && open.state == AttemptState::Reserved
@@ -241,6 +249,7 @@ impl Core {
         // A neighbour may have been refused since this was planned (F-22).
         let is_served = self.range_rests_until(&enrollment, now).is_none();
         let may = is_wanted
+            && !is_halted
             && in_time
             && is_ours
             && is_served

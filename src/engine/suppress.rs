@@ -5,13 +5,16 @@ use std::{collections::BTreeSet, sync::Arc};
 use tracing::{info, warn};
 
 use super::{Core, Engine, EngineError, EngineResult, decide::Input};
-use crate::domain::{
-    attempt::Party,
-    enrollment::CallRecord,
-    erasure::KeptNumber,
-    ids::{AttemptId, SuppressionId, TenantId},
-    phone::PhoneNumber,
-    suppression::{Channel, Scope, Subject, Suppression, SuppressionSource},
+use crate::{
+    domain::{
+        attempt::Party,
+        enrollment::CallRecord,
+        erasure::KeptNumber,
+        ids::{AttemptId, SuppressionId, TenantId},
+        phone::PhoneNumber,
+        suppression::{Channel, Scope, Subject, Suppression, SuppressionSource},
+    },
+    store::CallFilter,
 };
 
 /// From so many numbers on, all open calls are looked at instead of looking for calls to each.
@@ -102,13 +105,11 @@ impl Core {
         phones: &BTreeSet<&PhoneNumber>,
     ) -> EngineResult<()> {
         let mut outcome = Ok(());
-        for campaign in self.store.usage(tenant).await?.into_keys() {
-            for call in self.open_calls(tenant, campaign).await? {
-                let to = call.attempt.to.known();
-                if to.is_some_and(|to| phones.contains(to)) {
-                    let withdrawn = self.withdraw(tenant, &call).await;
-                    outcome = outcome.and(withdrawn);
-                }
+        for call in self.open_calls(tenant, CallFilter::default()).await? {
+            let to = call.attempt.to.known();
+            if to.is_some_and(|to| phones.contains(to)) {
+                let withdrawn = self.withdraw(tenant, &call).await;
+                outcome = outcome.and(withdrawn);
             }
         }
         outcome

@@ -31,6 +31,25 @@ pub struct CampaignUpdate {
     pub name: Option<String>,
 }
 
+/// `emergency_stop`: one that holds for a campaign came into force or was lifted.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EmergencyStopUpdate {
+    /// Which campaign. Every active one tells of the same stop.
+    pub campaign_id: String,
+    /// The event's place in the campaign's log.
+    pub seq: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Whether it is in force now.
+    pub is_in_force: bool,
+    /// Who stopped or lifted it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// `campaign_progress`: how far a campaign has come. Every figure is a recount of records.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -315,6 +334,7 @@ impl TimelineView {
             ),
             EventKind::Timeline { moment, .. } => in_words(moment),
             EventKind::Campaign { .. }
+            | EventKind::EmergencyStop { .. }
             | EventKind::Enrolled { .. }
             | EventKind::Enrollment { .. }
             | EventKind::Erased { .. }

@@ -26,6 +26,7 @@ use crate::domain::{
     enrollment::{CallRecord, Enrollment, Progress},
     erasure::Identity,
     event::{Event, StoredEvent},
+    halt::{Halt, HaltScope, Halts},
     holiday::Holidays,
     ids::{
         AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
@@ -290,6 +291,20 @@ pub trait Dispatch: Send + Sync + 'static {
     ///   the lease has run out; nothing was claimed.
     async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>>;
 
+    /// Makes those of a campaign due at `now` whom one of `rules` put off until later, and ends its
+    /// claims: what is being decided on them goes by what held before, and is refused when it is saved.
+    /// Retries keep their time.
+    ///
+    /// - Shape: how many were put off.
+    /// - Errors: after [`StoreError::Unavailable`] some may be due. Asking again does the rest.
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64>;
+
     /// When the campaign's next waiting enrollment is due; none when nothing waits. A claimed one
     /// counts from the end of its claim. One that [`Dispatch::claim_due`] passed over counts from its
     /// due time, so this may lie in the past although nothing can be claimed.
@@ -384,6 +399,15 @@ pub trait Installation: Send + Sync + 'static {
 
     /// Replaces it.
     async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()>;
+
+    /// The emergency stops that hold for a tenant.
+    async fn halts(&self, tenant: TenantId) -> StoreResult<Halts>;
+
+    /// Replaces the emergency stop of a scope; none lifts it.
+    ///
+    /// - Holds: durable when it returns. Whoever reads [`Installation::halts`] after that, in whatever
+    ///   process, sees it.
+    async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()>;
 }
 
 /// Signals from outside, saved before they are answered.

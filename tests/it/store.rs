@@ -70,6 +70,7 @@ on_every_store!(
     claims::a_person_has_one_open_attempt_whoever_is_late,
     claims::a_paused_campaign_claims_nothing,
     claims::a_claim_ends_by_commit_or_by_time,
+    claims::whom_a_rule_put_off_is_due_when_it_is_released,
     claims::a_lease_has_one_holder_and_a_rising_number,
     claims::a_stale_holder_claims_nothing,
     claims::active_campaigns_come_oldest_start_first,
@@ -109,6 +110,7 @@ on_every_store!(
     isolation::figures_of_one_tenant_are_not_anothers,
     lasting::a_store_that_works_says_so,
     lasting::the_deployment_is_kept,
+    lasting::emergency_stops_are_kept_until_they_are_lifted,
 );
 
 mod kept {

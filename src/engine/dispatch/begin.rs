@@ -51,7 +51,7 @@ pub(super) async fn begin(
     round: &Round<'_>,
 ) -> EngineResult<Begun> {
     let mut gates = line.gates();
-    gates.push(core.settings.tenant_limits.gate(round.total));
+    gates.extend(round.limits());
     let horizon = core.horizon();
     let allowance = pacing::allow(&gates, round.now, horizon, round.most);
     let mut begun = Begun {

@@ -18,14 +18,14 @@ use tracing::{info, warn};
 
 use line::{Line, Ready};
 
-use super::{Core, EngineError, EngineResult, rules::TenantWide};
+use super::{Core, EngineError, EngineResult, TenantLimits, rules::TenantWide};
 use crate::{
     domain::{
         Timestamp,
         campaign::{Campaign, CampaignStatus},
         fairness::{self, Demand},
         ids::TenantId,
-        pacing::{self, Usage},
+        pacing::{self, Gate, Usage},
     },
     store::{Fencing, StoreError},
 };
@@ -142,6 +142,11 @@ async fn dispatch_tenant(
         now + core.settings.idle_wait,
         schedule::keep(core, tenant, now).await?,
     );
+    let halts = core.store.halts(tenant).await?;
+    if halts.in_force().is_some() {
+        core.clear_lines(tenant, halts.end_talks()).await?;
+        return Ok(next);
+    }
     let campaigns = core.store.active_campaigns(tenant).await?;
     if campaigns.is_empty() {
         return Ok(next);
@@ -173,6 +178,7 @@ async fn dispatch_tenant(
             _ => return Err(StoreError::LeaseLost { tenant }.into()),
         };
         let round = Round {
+            limits: &core.settings.tenant_limits,
             fencing,
             wide: &wide,
             total,
@@ -189,6 +195,8 @@ async fn dispatch_tenant(
 
 /// What one campaign's turn in a round goes by.
 struct Round<'a> {
+    /// What the tenant may use.
+    limits: &'a TenantLimits,
     fencing: Fencing,
     /// What the tenant has set for all its campaigns.
     wide: &'a TenantWide,
@@ -197,6 +205,14 @@ struct Round<'a> {
     /// The most that may begin.
     most: u32,
     now: Timestamp,
+}
+
+impl Round<'_> {
+    /// The tenant's limits, with what is used of them.
+    fn limits(&self) -> impl Iterator<Item = Gate> {
+        let limits = self.limits.gates(self.total);
+        limits.into_iter().map(|(_, gate)| gate)
+    }
 }
 
 /// The campaigns in the order of their turns, each with how many calls it may begin now.
@@ -213,11 +229,10 @@ async fn in_turn<'a>(
     if let [line] = lines {
         return Ok(vec![(line, MAX_STARTS)]);
     }
-    let limits = &core.settings.tenant_limits;
-    let room = limits
-        .max_concurrent_calls
-        .saturating_sub(total.n_open)
-        .min(MAX_STARTS);
+    let limits = core.settings.tenant_limits.gates(total);
+    let limits: Vec<Gate> = limits.into_iter().map(|(_, gate)| gate).collect();
+    let room = limits.iter().map(Gate::room).min().unwrap_or(0);
+    let room = room.min(MAX_STARTS);
     let mut demands: Vec<Demand> = lines
         .iter()
         .map(|line| Demand {
@@ -231,7 +246,7 @@ async fn in_turn<'a>(
     for (demand, share) in demands.iter_mut().zip(shares) {
         demand.n_wanted = share;
     }
-    let n_starts = pacing::allow(&[limits.gate(total)], now, core.horizon(), MAX_STARTS)
+    let n_starts = pacing::allow(&limits, now, core.horizon(), MAX_STARTS)
         .starts
         .len();
     let past = core.past_starts(tenant).await?;

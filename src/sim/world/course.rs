@@ -19,6 +19,7 @@ use crate::{
         Timestamp,
         audience::{Member, NewEnrollment},
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
+        halt::HaltScope,
         ids::{CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
         phone::Region,
         place::Place,
@@ -275,6 +276,12 @@ impl World {
         let Some(healed_at) = self.healed_at else {
             return;
         };
+        let halted: Vec<HaltScope> = self.scene.lock().saved.halted.keys().copied().collect();
+        if !halted.is_empty() {
+            for tenant in self.tenants() {
+                self.on_any_node(|node| requests::lift(node, tenant));
+            }
+        }
         for number in 0..self.campaigns.len() {
             match self.status(number) {
                 // Whoever sees that nothing is left of the budget does not resume.

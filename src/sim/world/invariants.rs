@@ -19,6 +19,7 @@ use crate::{
         campaign::{Campaign, CampaignStatus},
         enrollment::{Enrollment, EnrollmentState, Progress},
         event::StoredEvent,
+        halt::HaltScope,
         ids::{CampaignId, TenantId},
         outcome::{FaultClass, Outcome, RetryKind},
         pacing::Usage,
@@ -55,6 +56,13 @@ pub enum Step<'a> {
     Suppressed {
         /// With which entries.
         entries: &'a [Suppression],
+    },
+    /// An emergency stop came into force, or was lifted.
+    Halted {
+        /// For whom.
+        scope: HaltScope,
+        /// Whether it is in force now.
+        is_in_force: bool,
     },
     /// An agent is about to join a call.
     TalkBegins {
@@ -112,6 +120,7 @@ const INVARIANTS: &[(&str, Invariant)] = &[
     ("starts keep their distance", starts_keep_their_distance),
     ("starts keep their rate", starts_keep_their_rate),
     ("no dial unless active", no_dial_unless_active),
+    ("no dial while halted", no_dial_while_halted),
     ("hours are kept", hours_are_kept),
     (
         "the suppressed are left alone",
@@ -185,6 +194,17 @@ fn take_down(state: &mut State, step: &Step<'_>) {
                     let person = (entry.tenant, phone.clone());
                     state.saved.suppressed.entry(person).or_insert(now);
                 }
+            }
+        }
+        Step::Halted { scope, is_in_force } => {
+            let now = state.now;
+            if *is_in_force {
+                state.totals.n_halts += 1;
+                state.note(|| "an emergency stop is in force".to_owned());
+                state.saved.halted.entry(*scope).or_insert(now);
+            } else {
+                state.note(|| "the emergency stop is lifted".to_owned());
+                state.saved.halted.remove(scope);
             }
         }
         Step::RequestLeaves { .. }
@@ -486,7 +506,9 @@ fn limits_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
     holds(n_up <= limit, || {
         format!("{n_up} calls of a campaign that may have {limit}")
     })?;
-    let limit = state.plan.settings.tenant_limits.max_concurrent_calls as usize;
+    let limits = &state.plan.settings.tenant_limits;
+    let agents = limits.max_conversations.unwrap_or(u32::MAX);
+    let limit = limits.max_concurrent_calls.min(agents) as usize;
     let n_up = 1 + state.ledger.n_up(request.tenant, None);
     holds(n_up <= limit, || {
         format!("{n_up} calls of a tenant that may have {limit}")
@@ -567,6 +589,27 @@ fn no_dial_unless_active(state: &State, step: &Step<'_>) -> Result<(), String> {
             request.attempt
         )
     })
+}
+
+// F-07
+fn no_dial_while_halted(state: &State, step: &Step<'_>) -> Result<(), String> {
+    let Some(request) = leaving(state, step) else {
+        return Ok(());
+    };
+    for scope in [HaltScope::Tenant(request.tenant), HaltScope::Installation] {
+        let Some(halted_at) = state.saved.halted.get(&scope) else {
+            continue;
+        };
+        let late = since(*halted_at, request.left_at);
+        let allowed = PAUSE_ACTS + stalled(state, request, *halted_at - PAUSE_ACTS);
+        holds(late <= allowed, || {
+            format!(
+                "{} is asked for {late:?} after an emergency stop",
+                request.attempt
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn planned(state: &State, campaign: CampaignId) -> &CampaignPlan {

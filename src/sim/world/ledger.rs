@@ -10,6 +10,7 @@ use crate::domain::{
     campaign::{Campaign, CampaignStatus},
     enrollment::{Enrollment, EnrollmentState},
     erasure::KeptNumber,
+    halt::HaltScope,
     ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
     phone::PhoneNumber,
     signal::CallEnd,
@@ -172,6 +173,8 @@ pub struct Saved {
     pub attempts: BTreeMap<AttemptId, Attempt>,
     /// Who must not be called, and since when.
     pub suppressed: BTreeMap<(TenantId, PhoneNumber), Timestamp>,
+    /// The emergency stops in force, and since when.
+    pub halted: BTreeMap<HaltScope, Timestamp>,
     /// Who is open, by person.
     pub open: BTreeMap<(TenantId, KeptNumber), Vec<EnrollmentId>>,
 }

@@ -324,6 +324,7 @@ fn settings(dice: &mut Dice) -> EngineSettings {
         tenant_limits: TenantLimits {
             max_concurrent_calls: dice.pick(&[5, 20, 100, 100]),
             calls_per_second: rate(dice.pick(&[5.0, 20.0, 50.0, 100.0])),
+            max_conversations: dice.pick(&[None, None, None, Some(3)]),
         },
         caller_ids: vec!["+12025550100".parse().expect("it is a number")],
         lease: Duration::from_millis(dice.pick(&[1_500, 4_500, 4_500])),

@@ -15,6 +15,7 @@ use crate::{
     domain::{
         attempt::Party,
         campaign::{Campaign, CampaignAction},
+        halt::{Halt, HaltScope},
         ids::{AttemptId, CallSid, CampaignId, EnrollmentId, SuppressionId, TenantId},
         pacing::PacingLimits,
         phone::PhoneNumber,
@@ -78,10 +79,19 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
     let people: Vec<EnrollmentId> = state.saved.of(campaign).map(|it| it.id).collect();
     let person = state.dice.pick(&people);
     let phone = state.saved.enrollments[&person].phone.known().cloned();
+    // An edit that changes nothing lets all be judged again whom a rule put off.
+    let limits = if what > 77 {
+        state.saved.campaigns[&campaign].campaign.pacing
+    } else {
+        limits
+    };
     drop(state);
     match what {
         0..=29 => change(node, tenant, campaign, CampaignAction::Pause),
-        30..=64 => change(node, tenant, campaign, CampaignAction::Resume),
+        30..=60 => change(node, tenant, campaign, CampaignAction::Resume),
+        61 => halt(node, HaltScope::Tenant(tenant)),
+        62 => halt(node, HaltScope::Installation),
+        63..=64 => lift(node, tenant),
         65..=66 => change(node, tenant, campaign, CampaignAction::Stop),
         67..=80 => edit(node, tenant, campaign, limits),
         81..=84 => {
@@ -91,6 +101,35 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
         85..=95 => hang_up(node, tenant, attempt),
         _ => restart(node),
     }
+}
+
+/// Stops everything in a scope; talks too, where it is the whole installation.
+fn halt(node: &Node, scope: HaltScope) {
+    let engine = node.engine().clone();
+    let scene = node.control().scene.clone();
+    scene.lock().note(|| format!("operator: stop {scope:?}"));
+    node.spawn(async move {
+        let halt = Halt {
+            at: engine.clock().now(),
+            by: "an operator".to_owned(),
+            reason: None,
+            ends_talks: scope == HaltScope::Installation,
+        };
+        // Who is told that it failed asks again; what was saved holds all the same.
+        drop(engine.halt(scope, &halt).await);
+    });
+}
+
+/// Lifts every emergency stop that holds for a tenant.
+pub fn lift(node: &Node, tenant: TenantId) {
+    let engine = node.engine().clone();
+    let scene = node.control().scene.clone();
+    scene.lock().note(|| "operator: lift the stops".to_owned());
+    node.spawn(async move {
+        for scope in [HaltScope::Tenant(tenant), HaltScope::Installation] {
+            drop(engine.lift_halt(scope, "an operator").await);
+        }
+    });
 }
 
 fn edit(node: &Node, tenant: TenantId, campaign: CampaignId, limits: PacingLimits) {

@@ -19,6 +19,7 @@ use crate::{
         enrollment::{CallRecord, Enrollment, Progress},
         erasure::Identity,
         event::{Event, StoredEvent},
+        halt::{Halt, HaltScope, Halts},
         ids::{
             AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
             SessionId, SuppressionId, TenantId, UserId,
@@ -291,6 +292,17 @@ impl Dispatch for FaultyStore {
 
     async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>> {
         self.run(Write, self.inner.claim_due(request)).await
+    }
+
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        let releasing = self.inner.release_held(tenant, campaign, rules, now);
+        self.run(Write, releasing).await
     }
 
     async fn next_due(
@@ -608,6 +620,20 @@ impl Installation for FaultyStore {
     async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()> {
         self.run(Write, self.inner.save_deployment(deployment))
             .await
+    }
+
+    async fn halts(&self, tenant: TenantId) -> StoreResult<Halts> {
+        self.run(Read, self.inner.halts(tenant)).await
+    }
+
+    async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()> {
+        self.run(Write, async {
+            self.inner.save_halt(scope, halt).await?;
+            let is_in_force = halt.is_some();
+            self.check(&Step::Halted { scope, is_in_force });
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
         retry::Tally,
+        rules::Rule,
     },
     store::{
         self, CallFilter, ClaimRequest, Commit, EnrollmentFilter, Page, PageRequest, StoreError,
@@ -165,6 +166,40 @@ impl Enrollments {
             .insert((enrollment.tenant, enrollment.contact, id), claim_end);
         self.put(kept);
         enrollment
+    }
+
+    /// Ends the campaign's claims, and makes those due whom one of `rules` put off until later; says how
+    /// many those are.
+    pub fn release_held(
+        &mut self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> u64 {
+        let later: Vec<EnrollmentId> = self
+            .waiting(tenant, campaign)
+            .filter(|(_, ready_at)| *ready_at > now)
+            .map(|(enrollment, _)| enrollment.id)
+            .collect();
+        let mut n_held = 0;
+        for id in later {
+            let kept = self.take(id).expect("a waiting one is there");
+            let (mut enrollment, position) = (kept.enrollment, kept.position);
+            match &mut enrollment.state {
+                EnrollmentState::Waiting { due_at, held_by } if *due_at > now => {
+                    if held_by.is_some_and(|rule| rules.contains(&rule)) {
+                        *due_at = to_millisecond(now);
+                        enrollment.version += 1;
+                        n_held += 1;
+                    }
+                }
+                // Ready later than it is due: it is in a claim.
+                _ => enrollment.version += 1,
+            }
+            self.put(Kept::new(enrollment, position));
+        }
+        n_held
     }
 
     /// Open enrollments whose time to ask the carrier has come.

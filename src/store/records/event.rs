@@ -46,6 +46,11 @@ enum KindShape {
         status: String,
         reason: Option<String>,
     },
+    EmergencyStop {
+        is_in_force: bool,
+        by: String,
+        reason: Option<String>,
+    },
     Enrolled {
         n: u64,
     },

@@ -74,6 +74,7 @@ async fn try_route(client: &Client, method: &Method, path: &str) -> Answer {
         ("POST", "/contacts/erase") => Some(json!({"phone": "+12025550195"})),
         ("POST", path) if path.ends_with("/contacts") => Some(json!({"contacts": []})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
+        ("POST", "/emergency-stop") => Some(json!({})),
         ("POST", "/suppressions") => Some(json!({"phones": ["+12025550196"]})),
         ("PUT", "/settings/holidays") => Some(json!({"holidays": []})),
         ("POST", "/campaigns") | ("PUT", _) => Some(json!({"name": "Changed"})),
@@ -188,6 +189,13 @@ pub async fn another_tenant_finds_nothing_of_this_one(place: Arc<Place>) {
             answer.text
         );
     }
+    let stopped = stranger.post("/emergency-stop", &json!({})).await.ok();
+    assert_eq!(stopped["tenant"]["by"], "stranger@example.com");
+    let own = world.owner.get("/emergency-stop").await.ok();
+    assert_eq!(own["isInForce"], false, "{own}");
+    let everywhere = "/emergency-stop?scope=installation";
+    let refused = stranger.post(everywhere, &json!({})).await;
+    refused.refused(403, "forbidden");
     for path in ["/campaigns", "/campaigns/active", "/calls", "/suppressions"] {
         assert_eq!(stranger.get(path).await.ok()["total"], 0, "{path}");
     }

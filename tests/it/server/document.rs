@@ -40,6 +40,9 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/contacts/erase",
     "POST /api/v1/contacts/{id}/erase",
     "GET /api/v1/contacts/{id}/export",
+    "DELETE /api/v1/emergency-stop",
+    "GET /api/v1/emergency-stop",
+    "POST /api/v1/emergency-stop",
     "GET /api/v1/imports/{id}",
     "GET /api/v1/imports/{id}/rejected",
     "GET /api/v1/imports/{id}/rejected.csv",
@@ -190,6 +193,7 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         ("POST", path) if path.ends_with("/suppressions") => {
             Some(json!({"phones": ["+12025550197"]}))
         }
+        ("POST", path) if path.ends_with("/emergency-stop") => Some(json!({"hangUp": true})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
         ("POST", path) if path.ends_with("/contacts/erase") => {
             Some(json!({"phone": "+12025550195"}))
