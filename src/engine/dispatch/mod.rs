@@ -106,11 +106,7 @@ async fn dispatch_tenant(
     mut fencing: Fencing,
     now: Timestamp,
 ) -> EngineResult<Timestamp> {
-    let mut next = min(
-        now + core.settings.idle_wait,
-        schedule::keep(core, tenant, now).await?,
-    );
-    let campaigns = core.store.active_campaigns(tenant).await?;
+    let (campaigns, mut next) = schedule::keep(core, tenant, now).await?;
     if campaigns.is_empty() {
         return Ok(next);
     }

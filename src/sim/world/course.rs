@@ -135,13 +135,9 @@ impl World {
     fn move_clocks(&mut self) {
         let mut state = self.scene.lock();
         let planned = state.agenda.keys().next().map(|(at, _)| *at);
-        let awake =
-            |node: &&Node, gate: Gate| gate == Gate::Open && node.clock().next_wake().is_some();
         let wakes = self.nodes.iter().flatten().filter_map(|node| {
-            let gate = state.nodes[node.control().node].gate;
-            awake(&node, gate)
-                .then(|| node.clock().next_wake())
-                .flatten()
+            let is_awake = state.nodes[node.control().node].gate == Gate::Open;
+            is_awake.then(|| node.clock().next_wake()).flatten()
         });
         let next = wakes.chain(planned).min();
         let next = next.expect("an audit is planned as long as the world lasts");
@@ -150,8 +146,7 @@ impl World {
         for node in self.nodes.iter().flatten() {
             let own = &mut state.nodes[node.control().node];
             if own.gate == Gate::Open {
-                own.has_work |= node.clock().next_wake().is_some_and(|at| at <= now);
-                node.clock().set(now);
+                own.has_work |= node.clock().set(now);
             }
         }
     }

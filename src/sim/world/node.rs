@@ -60,11 +60,7 @@ impl Node {
         let (now, life, settings) = {
             let mut state = scene.lock();
             let own = &mut state.nodes[node];
-            own.life += 1;
-            own.gate = Gate::Open;
-            own.has_work = true;
-            own.waiting.clear();
-            own.stalls.clear();
+            own.reborn();
             let life = own.life;
             state.note(|| format!("node {node} starts (life {life})"));
             (state.now, life, state.plan.settings.clone())
