@@ -99,17 +99,21 @@ impl ManualClock {
         self.set(now);
     }
 
-    /// Moves the clock to `now` and wakes everybody whose time has come.
-    pub fn set(&self, now: Timestamp) {
+    /// Moves the clock to `now` and wakes everybody whose time has come; whether there was anybody.
+    pub fn set(&self, now: Timestamp) -> bool {
         let mut state = lock(&self.state);
         let now = to_millisecond(now);
         state.now = now;
+        if state.sleepers.keys().next().is_none_or(|(at, _)| *at > now) {
+            return false;
+        }
         let later = state.sleepers.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut state.sleepers, later);
         drop(state);
         for waker in due.into_values() {
             waker.wake();
         }
+        true
     }
 
     /// When the next sleeper wakes; none while nobody sleeps.

@@ -89,7 +89,7 @@ impl Engine {
         let standing = core
             .standing(&campaign, rules.rules.clone(), &wide, &enrollment, at, open)
             .await?;
-        let judgement = rules::judge(
+        let judgement = rules::explain(
             &standing.facts(&campaign, &enrollment, campaign.longest_ring()),
             at,
         );

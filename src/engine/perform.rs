@@ -39,9 +39,6 @@ const END_TRIES: u32 = 3;
 /// a second.
 pub(super) const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How long to wait when as many requests are under way as may be.
-const NO_ROOM: Duration = Duration::from_millis(5);
-
 /// A saved intent on its way to the carrier.
 struct DialOrder {
     campaign: CampaignId,
@@ -178,8 +175,7 @@ impl Core {
                 && !self.closing.is_cancelled()
             {
                 // A permit is taken only when it is used at once: waiting holds up nobody else.
-                let Ok(permit) = self.requests.try_acquire() else {
-                    self.wait_until(self.now() + NO_ROOM).await;
+                let Some(permit) = self.room_before(again_at).await else {
                     continue;
                 };
                 match self.depart(&campaign) {
@@ -190,6 +186,15 @@ impl Core {
                     }
                 }
             }
+        }
+    }
+
+    /// Room for one more request, in the order of asking; none when there is none until `at`.
+    async fn room_before(&self, at: Timestamp) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            permit = self.requests.acquire() => Some(permit.expect("nobody closes the semaphore")),
+            () = self.wait_until(at) => None,
         }
     }
 

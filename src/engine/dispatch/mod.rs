@@ -138,16 +138,12 @@ async fn dispatch_tenant(
     mut fencing: Fencing,
     now: Timestamp,
 ) -> EngineResult<Timestamp> {
-    let mut next = min(
-        now + core.settings.idle_wait,
-        schedule::keep(core, tenant, now).await?,
-    );
+    let (campaigns, mut next) = schedule::keep(core, tenant, now).await?;
     let halts = core.store.halts(tenant).await?;
     if halts.in_force().is_some() {
         core.clear_lines(tenant, halts.end_talks()).await?;
         return Ok(next);
     }
-    let campaigns = core.store.active_campaigns(tenant).await?;
     if campaigns.is_empty() {
         return Ok(next);
     }

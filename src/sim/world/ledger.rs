@@ -230,6 +230,20 @@ impl CampaignLife {
         })
     }
 
+    /// For how long it has been active without a break; none if it was active since `since` before that.
+    pub fn active_for(&self, since: Timestamp, now: Timestamp) -> Option<Duration> {
+        let began = self
+            .statuses
+            .iter()
+            .rposition(|(_, status)| *status == CampaignStatus::Active)?;
+        let was_active = self.statuses[..began]
+            .windows(2)
+            .any(|pair| pair[0].1 == CampaignStatus::Active && pair[1].0 >= since);
+        // By its own word: what was saved slowly began before it was saved.
+        let active_since = self.campaign.active_since.filter(|_| !was_active)?;
+        Duration::try_from(now.duration_since(active_since)).ok()
+    }
+
     /// The limits that held at some moment since `since`.
     pub fn limits_since(
         &self,

@@ -29,6 +29,9 @@ use crate::{
 /// How often a fact about a talk is tried to be saved.
 const SAVE_TRIES: u32 = 6;
 
+/// From this throw on, the person who is to be called no more is one with an open attempt.
+const SOMEBODY_WITH_A_CALL: u64 = 83;
+
 /// Starts a campaign.
 pub fn start(node: &Node, (tenant, campaign): (TenantId, CampaignId)) {
     change(node, tenant, campaign, CampaignAction::Start);
@@ -78,6 +81,10 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
     let attempt = (!open.is_empty()).then(|| state.dice.pick(&open));
     let people: Vec<EnrollmentId> = state.saved.of(campaign).map(|it| it.id).collect();
     let person = state.dice.pick(&people);
+    // Often somebody who is about to be called, or is being called.
+    let person = attempt
+        .filter(|_| what >= SOMEBODY_WITH_A_CALL)
+        .map_or(person, |attempt| attempt.enrollment);
     let phone = state.saved.enrollments[&person].phone.known().cloned();
     // An edit that changes nothing lets all be judged again whom a rule put off.
     let limits = if what > 77 {
@@ -143,7 +150,10 @@ fn edit(node: &Node, tenant: TenantId, campaign: CampaignId, limits: PacingLimit
             Ok(CampaignEdit {
                 name: current.name.clone(),
                 steps: current.steps.clone(),
-                pacing: limits,
+                pacing: PacingLimits {
+                    ramp: current.pacing.ramp,
+                    ..limits
+                },
                 retry: current.retry.clone(),
                 policy: current.policy.clone(),
                 region: current.region,
@@ -156,7 +166,7 @@ fn edit(node: &Node, tenant: TenantId, campaign: CampaignId, limits: PacingLimit
 /// Somebody is to be called no more.
 fn suppress(node: &Node, tenant: TenantId, phone: PhoneNumber) {
     let engine = node.engine().clone();
-    let scene = node.control().scene.clone();
+    let (scene, number) = (node.control().scene.clone(), node.control().node);
     scene
         .lock()
         .note(|| format!("operator: no more calls to {}", phone.as_str()));
@@ -164,14 +174,20 @@ fn suppress(node: &Node, tenant: TenantId, phone: PhoneNumber) {
         let entry = Suppression {
             id: SuppressionId::new(engine.clock().new_uuid()),
             tenant,
-            subject: Subject::Phone(phone),
+            subject: Subject::Phone(phone.clone()),
             scope: Scope::All,
             source: SuppressionSource::Operator,
             reason: None,
             at: engine.clock().now(),
         };
         // Whoever is told that it failed may ask again; what was saved holds all the same.
-        drop(engine.suppress(tenant, vec![entry]).await);
+        if engine.suppress(tenant, vec![entry]).await.is_ok() {
+            let mut state = scene.lock();
+            let by = state.sender(number);
+            let withdrawn = (state.now, by);
+            let person = (tenant, phone);
+            state.board.withdrawn.entry(person).or_insert(withdrawn);
+        }
     });
 }
 

@@ -326,7 +326,7 @@ fn in_whole_milliseconds(mut enrollment: Enrollment) -> Enrollment {
     match &mut enrollment.state {
         EnrollmentState::Waiting { due_at, .. } => *due_at = to_millisecond(*due_at),
         EnrollmentState::Open { attempt, check_at } => {
-            *attempt = of_attempt_in_whole_milliseconds(attempt.clone());
+            cut_attempt(attempt);
             *check_at = to_millisecond(*check_at);
         }
         EnrollmentState::Finished { .. } => {}
@@ -334,7 +334,8 @@ fn in_whole_milliseconds(mut enrollment: Enrollment) -> Enrollment {
     enrollment
 }
 
-fn of_attempt_in_whole_milliseconds(mut attempt: Attempt) -> Attempt {
+/// The attempt's times as the other stores keep them.
+fn cut_attempt(attempt: &mut Attempt) {
     let facts = &mut attempt.facts;
     let instants = [
         &mut attempt.ring_by,
@@ -357,7 +358,6 @@ fn of_attempt_in_whole_milliseconds(mut attempt: Attempt) -> Attempt {
         AttemptState::Reserved | AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {}
     }
     attempt.dial_at = to_millisecond(attempt.dial_at);
-    attempt
 }
 
 impl Records {
@@ -385,22 +385,21 @@ impl Records {
             return Err(conflict());
         }
         let before = self.enrollments.take(next.id).ok_or_else(conflict)?;
-        let next = &in_whole_milliseconds(next.clone());
+        let next = in_whole_milliseconds(next.clone());
         self.totals
             .take(next.campaign, &Bucket::of(&before.enrollment));
-        self.totals.add(next.campaign, Bucket::of(next), 1);
+        self.totals.add(next.campaign, Bucket::of(&next), 1);
         if before.enrollment.phone != next.phone {
             let numbers = &mut self.enrollments.numbers;
             numbers.remove(&(next.campaign, before.enrollment.phone.clone()));
             numbers.insert((next.campaign, next.phone.clone()));
         }
-        self.enrollments
-            .put(Kept::new(next.clone(), before.position));
         if let Some(attempt) = &commit.attempt {
-            let mut call = CallRecord::of(next, attempt);
-            call.attempt = of_attempt_in_whole_milliseconds(call.attempt);
+            let mut call = CallRecord::of(&next, attempt);
+            cut_attempt(&mut call.attempt);
             self.save_call(call);
         }
+        self.enrollments.put(Kept::new(next, before.position));
         self.log.append(&commit.events);
         Ok(())
     }
