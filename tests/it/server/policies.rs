@@ -478,16 +478,19 @@ pub async fn people_who_hear_nobody_pause_the_campaign_at_the_limit(place: Arc<P
     let n_calls = world.ledger().calls.len();
     assert!((2..=3).contains(&n_calls), "{n_calls}");
 
+    // A call that the pause took back is made again, so calls are no measure of who is through.
+    let path = format!("/campaigns/{campaign}/progress");
+    let progress = world.owner.get(&path).await.ok();
+    let n_finished = progress["finished"].as_u64().unwrap();
     // Whoever resumes has seen them: one more is no two of the limit. It is alone for a while.
     change(&world, &campaign, json!({"callDelayMs": 20_000})).await;
     ask(&world, &campaign, "resume").await;
     world
-        .until_progress(&campaign, "finished", n_calls as u64 + 1)
+        .until_progress(&campaign, "finished", n_finished + 1)
         .await;
     world.simulator.set_faults(Faults::default());
     change(&world, &campaign, json!({"callDelayMs": 0})).await;
     world.until_status(&campaign, "completed").await;
-    assert_eq!(world.ledger().calls.len(), 6);
     world.end().await;
 }
 
