@@ -277,7 +277,7 @@ impl World {
         let Some(healed_at) = self.healed_at else {
             return;
         };
-        for number in 0..self.campaigns.len() {
+        for (number, due) in waits.into_iter().enumerate() {
             match self.status(number) {
                 // Whoever sees that nothing is left of the budget, or that the end has come, does not
                 // resume.
@@ -291,7 +291,7 @@ impl World {
                     self.on_any_node(|node| requests::resume(node, self.campaigns[number]));
                 }
                 // Nobody waits until its numbers may call again tomorrow.
-                CampaignStatus::Active if waits[number].is_some_and(|due| due > now + TOO_LONG) => {
+                CampaignStatus::Active if due.is_some_and(|due| due > now + TOO_LONG) => {
                     self.on_any_node(|node| requests::stop(node, self.campaigns[number]));
                 }
                 _ => {}
