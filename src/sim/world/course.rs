@@ -20,7 +20,6 @@ use crate::{
         audience::{Member, NewEnrollment},
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         consent::Consent,
-        halt::HaltScope,
         holiday::Holidays,
         ids::{CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
         phone::{PhoneNumber, Region},
@@ -278,13 +277,8 @@ impl World {
         let Some(healed_at) = self.healed_at else {
             return;
         };
-        let halted: Vec<HaltScope> = self.scene.lock().saved.halted.keys().copied().collect();
-        if !halted.is_empty() {
-            for tenant in self.tenants() {
-                self.on_any_node(|node| requests::lift(node, tenant));
-            }
-        }
-        for number in 0..self.campaigns.len() {
+        self.lift_halts();
+        for (number, due) in waits.into_iter().enumerate() {
             match self.status(number) {
                 // Whoever sees that nothing is left of the budget, or that the end has come, does not
                 // resume.
@@ -298,7 +292,7 @@ impl World {
                     self.on_any_node(|node| requests::resume(node, self.campaigns[number]));
                 }
                 // Nobody waits until its numbers may call again tomorrow.
-                CampaignStatus::Active if waits[number].is_some_and(|due| due > now + TOO_LONG) => {
+                CampaignStatus::Active if due.is_some_and(|due| due > now + TOO_LONG) => {
                     self.on_any_node(|node| requests::stop(node, self.campaigns[number]));
                 }
                 _ => {}
@@ -310,6 +304,15 @@ impl World {
             None => self.end(None),
             Some(what) if now > healed_at + ENDS_WITHIN => self.end(Some(what)),
             Some(_) => {}
+        }
+    }
+
+    fn lift_halts(&mut self) {
+        if self.scene.lock().saved.halted.is_empty() {
+            return;
+        }
+        for tenant in self.tenants() {
+            self.on_any_node(|node| requests::lift(node, tenant));
         }
     }
 

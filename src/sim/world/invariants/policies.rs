@@ -23,7 +23,7 @@ fn planned(state: &State, campaign: CampaignId) -> &CampaignPlan {
 }
 
 // F-69, F-70
-pub fn hours_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn hours_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
@@ -50,7 +50,7 @@ pub fn hours_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
 }
 
 // F-71
-pub fn the_suppressed_are_left_alone(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn the_suppressed_are_left_alone(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
@@ -69,7 +69,7 @@ pub fn the_suppressed_are_left_alone(state: &State, step: &Step<'_>) -> Result<(
 }
 
 // F-74
-pub fn caps_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn caps_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
@@ -107,7 +107,7 @@ fn billed(state: &State, call: &Call) -> u64 {
 }
 
 // §7.3
-pub fn budgets_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn budgets_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Step::Audit { campaigns } = step else {
         return Ok(());
     };
@@ -138,7 +138,7 @@ fn zone_of_person(request: &Request) -> Result<TimeZone, String> {
 }
 
 // §7.4
-pub fn days_off_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn days_off_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
@@ -153,7 +153,10 @@ pub fn days_off_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
 }
 
 // F-71
-pub fn calls_to_the_suppressed_are_withdrawn(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn calls_to_the_suppressed_are_withdrawn(
+    state: &State,
+    step: &Step<'_>,
+) -> Result<(), String> {
     let Step::Audit { .. } = step else {
         return Ok(());
     };
@@ -174,7 +177,7 @@ pub fn calls_to_the_suppressed_are_withdrawn(state: &State, step: &Step<'_>) -> 
 }
 
 // §7.4
-pub fn consent_is_given(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn consent_is_given(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
@@ -190,7 +193,7 @@ pub fn consent_is_given(state: &State, step: &Step<'_>) -> Result<(), String> {
 }
 
 // §7.4, F-95
-pub fn schedules_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn schedules_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
@@ -212,7 +215,7 @@ pub fn schedules_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> 
 }
 
 // §7.3
-pub fn caller_numbers_rest(state: &State, step: &Step<'_>) -> Result<(), String> {
+pub(super) fn caller_numbers_rest(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
