@@ -209,6 +209,9 @@ pub async fn every_active_campaign_dials_after_a_restart(place: Arc<Place>) {
         let stop = format!("/campaigns/{campaign}/stop");
         world.owner.ask(&stop).await.ok();
     }
+    for campaign in &campaigns {
+        world.until_progress(campaign, "open", 0).await;
+    }
     world.end().await;
 }
 
