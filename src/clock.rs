@@ -137,9 +137,8 @@ impl Clock for ManualClock {
         let mut state = lock(&self.state);
         state.n_sleeps += 1;
         // Nobody wakes early: what is kept of the time is whole milliseconds.
-        let wait = Duration::from_millis(
-            u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX / 2),
-        );
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        let wait = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX / 2));
         let at = state.now.saturating_add(wait).unwrap_or(Timestamp::MAX);
         Box::pin(ManualSleep {
             key: (at, state.n_sleeps),
@@ -211,6 +210,7 @@ mod tests {
         clock.advance(Duration::from_millis(1));
         assert_eq!((&mut sleep).now_or_never(), Some(()));
         assert_eq!(clock.sleep(Duration::ZERO).now_or_never(), Some(()));
+        assert_eq!(clock.sleep(Duration::from_nanos(1)).now_or_never(), None);
     }
 
     #[test]
