@@ -1,6 +1,6 @@
 //! Saving an enrollment with its call and its events.
 //!
-//! On a replica set this is a transaction, which commits that wait at the same time share. On a single server there is none, so the enrollment
+//! On a replica set this is one transaction. On a single server there is none, so the enrollment
 //! carries what belongs to it: one write, which the server makes whole or not at all, saves the
 //! enrollment in its new version with the call and the events in `pending`. They are copied to
 //! their collections at once; after a crash in between, by the next commit of that enrollment, by
@@ -20,9 +20,7 @@ use tracing::warn;
 use super::{
     MongoStore, Server, calls,
     documents::to_bson,
-    enrollments, events,
-    group::Job,
-    is_taken,
+    enrollments, events, is_taken,
     transaction::{self, Outcome, Writes},
 };
 use crate::{
@@ -31,7 +29,7 @@ use crate::{
 };
 
 /// A commit as its documents, but for the events, which have no numbers yet.
-pub struct Prepared {
+struct Prepared {
     before: Document,
     change: Document,
     call: Option<Document>,
@@ -42,7 +40,7 @@ pub struct Prepared {
 pub async fn save(store: &MongoStore, commit: &Commit) -> StoreResult<()> {
     let prepared = prepare(commit)?;
     let is_saved = if store.is_replicated {
-        store.commits.run(prepared).await?
+        save_in_transaction(store, prepared).await?
     } else {
         save_with_pending(store, prepared).await?
     };
@@ -71,44 +69,15 @@ fn prepare(commit: &Commit) -> StoreResult<Prepared> {
     })
 }
 
-/// Saves commits in one transaction. Where one of them cannot be saved, each gets its own.
-pub(super) async fn save_together(server: Server, jobs: Vec<Job<Prepared>>) {
-    let commits: Vec<&Prepared> = jobs.iter().map(|job| &job.write).collect();
-    match try_together(&server, &commits).await {
-        Ok(Outcome::Written) => jobs.into_iter().for_each(|job| job.answer(Ok(true))),
-        Ok(Outcome::NotAsBefore | Outcome::Taken) if jobs.len() > 1 => {
-            for job in jobs {
-                let saved = try_together(&server, &[&job.write]).await;
-                job.answer(saved.map(|outcome| outcome == Outcome::Written));
-            }
-        }
-        // Another process was faster, or the person is in a call of another campaign.
-        Ok(Outcome::NotAsBefore | Outcome::Taken) => {
-            jobs.into_iter().for_each(|job| job.answer(Ok(false)));
-        }
-        Err(error) => {
-            let said = error.to_string();
-            for job in jobs {
-                job.answer(Err(StoreError::Unavailable(said.clone().into())));
-            }
-        }
-    }
-}
-
-async fn try_together(server: &Server, commits: &[&Prepared]) -> StoreResult<Outcome> {
-    let mut events: Vec<Event> = commits.iter().flat_map(|it| it.events.clone()).collect();
-    // The sort is stable: a campaign's events keep their order.
-    events.sort_by_key(|event| event.campaign);
+/// False when the stored version is another, or the person is in a call of another campaign.
+async fn save_in_transaction(server: &Server, commit: Prepared) -> StoreResult<bool> {
     let writes = Writes {
         records: server.enrollments(),
-        changes: commits
-            .iter()
-            .map(|it| (it.before.clone(), it.change.clone()))
-            .collect(),
-        calls: commits.iter().filter_map(|it| it.call.clone()).collect(),
-        events: events::number(server, &events).await?,
+        changes: vec![(commit.before, commit.change)],
+        calls: commit.call.into_iter().collect(),
+        events: events::number(server, &commit.events).await?,
     };
-    transaction::run(server, &writes).await
+    Ok(transaction::run(server, &writes).await? == Outcome::Written)
 }
 
 /// The change to an enrollment's document; its claim ends with it.

@@ -59,7 +59,6 @@ const DUPLICATE_KEY: i32 = 11_000;
 #[derive(Clone)]
 pub struct MongoStore {
     server: Server,
-    commits: Group<commit::Prepared>,
     settled: Group<inbox::Settled>,
 }
 
@@ -114,7 +113,6 @@ impl MongoStore {
             is_replicated: is_sharded || hello.contains_key("setName"),
         };
         let store = Self {
-            commits: Group::start(server.clone(), commit::save_together),
             settled: Group::start(server.clone(), inbox::settle_together),
             server,
         };
