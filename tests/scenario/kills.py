@@ -138,8 +138,7 @@ def main():
             "secondsOfKilling": round(killed_s, 1),
             "seconds": round(time.monotonic() - began, 1),
         }
-        # On a slow machine more of them hit a server that is still starting.
-        report.check("many kills cut calls", killing.n_live > n_kills / 4, f"{killing.n_live}")
+        report.check("most kills cut calls", killing.n_live > n_kills / 2, f"{killing.n_live}")
         print(json.dumps(facts), flush=True)
     finally:
         processes.stop()

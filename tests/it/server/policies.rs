@@ -532,8 +532,7 @@ pub async fn a_code_that_hits_every_number_is_the_accounts_and_ends_nobody(place
         .start()
         .await;
     for (people, settings, most) in [
-        // One more may be under way when the fifth is refused.
-        (0..12, json!({"callDelayMs": 1_000}), 6),
+        (0..12, json!({"callDelayMs": 1_500}), 5),
         (20..50, json!({"callsPerSecond": 50.0}), 30),
     ] {
         let before = n_requests(&world.ledger(), "+1202");
