@@ -9,15 +9,16 @@
 use super::{
     Timestamp,
     attempt::{Attempt, AttemptState, ReleaseReason},
+    erasure::KeptNumber,
     outcome::{Fault, FaultClass, Outcome},
-    phone::PhoneNumber,
 };
 
 /// What came of one attempt, as far as policies over several calls care.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallResult {
-    /// Who was called.
-    pub to: PhoneNumber,
+    /// Who was called; of an erased person what is left of the number. How the call ended counts all
+    /// the same.
+    pub to: KeptNumber,
     /// How it ended; what the carrier refused counts as failed.
     pub outcome: Outcome,
     /// How we learned of its end.
@@ -124,8 +125,8 @@ impl BreakerPolicy {
 }
 
 impl CallResult {
-    /// What came of `attempt`, or none when it is open, erased or says nothing about calls; `was_looked_up`
-    /// says whether its end had to be asked for.
+    /// What came of `attempt`, or none when it is open or says nothing about calls; `was_looked_up` says
+    /// whether its end had to be asked for.
     pub fn of(attempt: &Attempt, was_looked_up: bool) -> Option<Self> {
         let (outcome, news, at) = match &attempt.state {
             AttemptState::Ended { sid, outcome, at } => {
@@ -146,7 +147,7 @@ impl CallResult {
             | AttemptState::Connected { .. } => return None,
         };
         Some(Self {
-            to: attempt.to.known()?.clone(),
+            to: attempt.to.clone(),
             outcome,
             news,
             at,
@@ -463,6 +464,13 @@ mod tests {
             CallResult::of(&attempt(AttemptState::Reserved), false),
             None
         );
+        for attempt in [ended, released(ReleaseReason::Unreachable)] {
+            let before = CallResult::of(&attempt, false).unwrap();
+            let erased = CallResult::of(&attempt.erased(), false).unwrap();
+            assert_eq!(erased.to.known(), None);
+            let to = before.to.clone();
+            assert_eq!(CallResult { to, ..erased }, before);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rlibphonenumber::PHONE_NUMBER_UTIL;
 use super::{
     Timestamp,
     breaker::CallResult,
+    erasure::KeptNumber,
     outcome::{Fault, FaultClass, Outcome},
     phone::PhoneNumber,
 };
@@ -111,7 +112,8 @@ impl Range {
 /// The ranges that rest at `now`, from what came of recent calls, newest first.
 ///
 /// A call that the carrier did make clears what was refused before it in the same range, so that a
-/// country that somebody enabled is called again in full after the first call.
+/// country that somebody enabled is called again in full after the first call. Of an erased person
+/// nobody knows any more in which range the number was.
 pub fn resting(recent: &[CallResult], policy: &RangeRest, now: Timestamp) -> Vec<Resting> {
     let mut reached: Vec<&PhoneNumber> = Vec::new();
     let mut found: Vec<Resting> = Vec::new();
@@ -119,7 +121,10 @@ pub fn resting(recent: &[CallResult], policy: &RangeRest, now: Timestamp) -> Vec
         match &result.outcome {
             Outcome::Failed(fault) if fault.class == FaultClass::Destination => {
                 let until = result.at + policy.rest;
-                let range = Range::prefix_of(&result.to);
+                let Some(to) = result.to.known() else {
+                    continue;
+                };
+                let range = Range::prefix_of(to);
                 let is_known = found.iter().any(|resting| resting.range == range);
                 let is_cleared = reached.iter().any(|number| range.covers(number));
                 if until > now && !is_known && !is_cleared {
@@ -130,7 +135,7 @@ pub fn resting(recent: &[CallResult], policy: &RangeRest, now: Timestamp) -> Vec
                     });
                 }
             }
-            outcome if was_called(outcome) => reached.push(&result.to),
+            outcome if was_called(outcome) => reached.extend(result.to.known()),
             _ => {}
         }
     }
@@ -159,10 +164,10 @@ fn with_countries(
     policy: &RangeRest,
 ) -> Vec<Resting> {
     let country_of = |resting: &Resting| {
-        recent
-            .iter()
-            .find(|result| resting.range.covers(&result.to))
-            .map(|result| country(&result.to))
+        let mut numbers = recent.iter().filter_map(|result| result.to.known());
+        numbers
+            .find(|number| resting.range.covers(number))
+            .map(country)
     };
     let reached: BTreeSet<Country> = reached.iter().map(|number| country(number)).collect();
     let countries: Vec<Option<Country>> = prefixes.iter().map(country_of).collect();
@@ -195,7 +200,7 @@ pub fn account_behind(recent: &[CallResult]) -> Option<Fault> {
     let row = recent
         .iter()
         .take_while(|result| refusal(result).is_some_and(|fault| fault.code == Some(code)));
-    let numbers: BTreeSet<&PhoneNumber> = row.map(|result| &result.to).collect();
+    let numbers: BTreeSet<&KeptNumber> = row.map(|result| &result.to).collect();
     (numbers.len() >= ROW).then(|| Fault {
         class: FaultClass::Account,
         code: Some(code),
@@ -226,9 +231,10 @@ fn refusal(result: &CallResult) -> Option<&Fault> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::domain::breaker::News;
+    use crate::domain::{breaker::News, ids::EnrollmentId};
 
     const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
 
@@ -251,7 +257,7 @@ mod tests {
 
     fn with_outcome(to: &str, outcome: Outcome, secs_ago: u64) -> CallResult {
         CallResult {
-            to: number(to),
+            to: number(to).into(),
             outcome,
             news: News::NotDue,
             at: NOW - Duration::from_secs(secs_ago),
@@ -354,6 +360,13 @@ mod tests {
         assert_eq!(account_behind(&recent[..4]), None);
         let same: Vec<_> = (0..9).map(|_| bad(7)).collect();
         assert_eq!(account_behind(&same), None);
+
+        // Who was erased was refused all the same.
+        let mut erased = recent.clone();
+        for (n, result) in (1..).zip(&mut erased) {
+            result.to = KeptNumber::Erased(EnrollmentId::new(Uuid::from_u128(n)));
+        }
+        assert_eq!(account_behind(&erased), Some(blamed));
     }
 
     // proves F-23
@@ -396,7 +409,7 @@ mod tests {
             }).collect();
             let refused: BTreeSet<Country> = recent.iter()
                 .filter(|result| refusal_of_destination(result))
-                .map(|result| country(&result.to))
+                .filter_map(|result| result.to.known().map(country))
                 .collect();
             for rest in resting(&recent, &RangeRest::default(), NOW) {
                 prop_assert!(rest.until > NOW);

@@ -104,6 +104,7 @@ on_both_stores!(
     policies::a_campaign_starts_and_ends_when_its_schedule_says,
     policies::a_start_that_was_missed_is_shown_and_not_made_up_for,
     policies::a_network_that_connects_no_call_pauses_the_campaign_until_it_is_resumed,
+    policies::calls_of_the_erased_count_when_a_network_connects_none,
     policies::a_carrier_that_answers_no_request_pauses_the_campaign_and_ends_nobody,
     policies::an_agent_that_fails_for_most_pauses_the_campaign,
     policies::people_who_hear_nobody_pause_the_campaign_at_the_limit,

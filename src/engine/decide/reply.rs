@@ -306,7 +306,9 @@ pub(super) fn not_at_fault(
     now: Timestamp,
 ) -> Decision {
     let is_last = snapshot.enrollment.n_attempts == attempt.number;
-    let is_finished = matches!(snapshot.enrollment.state, EnrollmentState::Finished { .. });
+    // Whoever was erased is called no more, whoever's fault it was.
+    let is_finished = matches!(snapshot.enrollment.state, EnrollmentState::Finished { .. })
+        && snapshot.enrollment.phone.known().is_some();
     let (Some(past), true, true) = (snapshot.past, is_last, is_finished) else {
         return Decision::default();
     };

@@ -860,3 +860,13 @@ fn a_number_that_was_refused_for_the_account_s_sake_waits_again_uncounted() {
     case.take(Input::NotAtFault { attempt }, after(3));
     assert_eq!(case.enrollment.version, version, "twice is once");
 }
+
+#[test]
+fn whoever_was_erased_is_not_given_back() {
+    let mut case = Case::reserved();
+    case.reply(CarrierReply::Refused(fault(FaultClass::Number)), after(1));
+    let attempt = case.first();
+    case.enrollment = case.enrollment.erased(after(2));
+    case.take(Input::NotAtFault { attempt }, after(3));
+    assert_eq!(case.state(), "finished failed");
+}

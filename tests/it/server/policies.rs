@@ -401,6 +401,37 @@ pub async fn a_network_that_connects_no_call_pauses_the_campaign_until_it_is_res
     world.end().await;
 }
 
+pub async fn calls_of_the_erased_count_when_a_network_connects_none(place: Arc<Place>) {
+    let world = Scenario::on(&place)
+        .everyone(Busy)
+        .faults(refusing("+1202", 32016))
+        .start()
+        .await;
+    let settings = once(json!({"maxConcurrentCalls": 1, "callDelayMs": 400}));
+    let campaign = world.start_campaign(&list(0..30), settings).await;
+    let contacts = format!("/campaigns/{campaign}/contacts");
+    let mut n_erased = 0;
+    let last = until("the end of the calls", async || {
+        for contact in world.owner.all(&contacts).await {
+            if contact["state"] == "finished" && contact["phone"] != "erased" {
+                let whom = json!({"phone": contact["phone"]});
+                world.owner.post("/contacts/erase", &whom).await.ok();
+                n_erased += 1;
+            }
+        }
+        let campaign = world.owner.get(&format!("/campaigns/{campaign}")).await;
+        let campaign = campaign.ok();
+        (campaign["status"] != "active").then_some(campaign)
+    })
+    .await;
+    assert_eq!(last["status"], "paused", "{n_erased} were erased: {last}");
+    assert_eq!(brake(&world, &campaign).await, Some(Brake::CarrierFailures));
+    assert!(n_erased > 0);
+    world.until_progress(&campaign, "open", 0).await;
+    ask(&world, &campaign, "stop").await;
+    world.end().await;
+}
+
 // proves F-03
 pub async fn a_carrier_that_answers_no_request_pauses_the_campaign_and_ends_nobody(
     place: Arc<Place>,
