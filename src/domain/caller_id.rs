@@ -152,6 +152,40 @@ pub fn choose(
     }
 }
 
+/// When the first number of a pool may call, at `now` or later; none when none ever may.
+pub fn next_free_at(
+    pool: &CallerIdPool,
+    usage: &BTreeMap<PhoneNumber, NumberUsage>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let used = |number: &PhoneNumber| usage.get(number).copied().unwrap_or_default();
+    let numbers = pool.numbers.iter();
+    numbers
+        .filter_map(|number| ready_at(pool, used(number), now))
+        .min()
+}
+
+/// Those of `starts`, which rise, for which there is a number that may call then, each start's number
+/// counted as used: so many people are worth claiming. Whoever is claimed beyond that is only put off.
+pub fn with_numbers(
+    pool: &CallerIdPool,
+    usage: &BTreeMap<PhoneNumber, NumberUsage>,
+    starts: &[Timestamp],
+) -> Vec<Timestamp> {
+    let mut used: Vec<NumberUsage> = pool
+        .numbers
+        .iter()
+        .map(|number| usage.get(number).copied().unwrap_or_default())
+        .collect();
+    let mut take = |at: Timestamp| {
+        let mut each = used.iter_mut();
+        let free = each.find(|used| ready_at(pool, **used, at).is_some_and(|ready| ready <= at))?;
+        *free = free.after_start(at);
+        Some(at)
+    };
+    starts.iter().filter_map(|at| take(*at)).collect()
+}
+
 /// When a number may call next, at `at` or later; none when its daily cap allows nothing at all.
 fn ready_at(pool: &CallerIdPool, usage: NumberUsage, at: Timestamp) -> Option<Timestamp> {
     if pool.per_day == Some(0) {
@@ -346,6 +380,46 @@ mod tests {
             ..self::pool(Choice::Random, &[NEW_YORK])
         };
         assert_eq!(pick(&pool, &[], LONDON), Pick::None);
+    }
+
+    #[test]
+    fn the_pool_is_free_when_its_first_number_is() {
+        let mut pool = pool(Choice::LocalPresence, &[NEW_YORK, CHICAGO]);
+        pool.cooling = Some(Duration::from_secs(60));
+        let free_at = |usage: &[(&str, NumberUsage)]| {
+            let usage = usage.iter().map(|(text, used)| (number(text), *used));
+            next_free_at(&pool, &usage.collect(), NOW)
+        };
+        assert_eq!(free_at(&[(NEW_YORK, started(1, 10))]), Some(NOW));
+        let both = [(NEW_YORK, started(1, 10)), (CHICAGO, started(1, 25))];
+        assert_eq!(free_at(&both), Some(NOW + Duration::from_secs(35)));
+        let none = CallerIdPool {
+            per_day: Some(0),
+            ..pool.clone()
+        };
+        assert_eq!(next_free_at(&none, &BTreeMap::new(), NOW), None);
+    }
+
+    #[test]
+    fn no_more_starts_are_worth_a_claim_than_numbers_can_make() {
+        let starts: Vec<_> = (0..10)
+            .map(|n| NOW + Duration::from_millis(100 * n))
+            .collect();
+        let n_worth = |pool: &CallerIdPool, used: NumberUsage| {
+            let usage = [(number(NEW_YORK), used)].into_iter().collect();
+            with_numbers(pool, &usage, &starts).len()
+        };
+        let mut pool = pool(Choice::RoundRobin, &[NEW_YORK, CHICAGO]);
+        assert_eq!(n_worth(&pool, started(9, 1)), 10, "nothing limits it");
+        pool.cooling = Some(Duration::from_secs(60));
+        assert_eq!(n_worth(&pool, started(1, 90)), 2);
+        assert_eq!(n_worth(&pool, started(1, 10)), 1);
+        pool.cooling = Some(Duration::from_millis(500));
+        assert_eq!(n_worth(&pool, started(1, 10)), 4);
+        pool.cooling = None;
+        pool.per_day = Some(3);
+        assert_eq!(n_worth(&pool, started(3, 10)), 3);
+        assert_eq!(n_worth(&pool, started(1, 10)), 5);
     }
 
     #[test]

@@ -65,6 +65,35 @@ impl Core {
         }))
     }
 
+    /// Until when a campaign can call from none of its numbers, because they cool down, rest or have
+    /// made their calls of the day; none when it can, and where it has no number at all.
+    pub(super) async fn numbers_rest_until(
+        &self,
+        campaign: &Campaign,
+        now: Timestamp,
+    ) -> EngineResult<Option<Timestamp>> {
+        self.open_book(campaign.tenant, now).await?;
+        let pool = self.caller_pool(campaign);
+        let usage = self.number_usage(campaign.tenant);
+        let free_at = caller_id::next_free_at(&pool, &usage, now);
+        Ok(free_at.filter(|at| *at > now))
+    }
+
+    /// Those of `starts` for which the campaign has a number to call from.
+    pub(super) async fn with_numbers(
+        &self,
+        campaign: &Campaign,
+        starts: &[Timestamp],
+    ) -> EngineResult<Vec<Timestamp>> {
+        let Some(first) = starts.first() else {
+            return Ok(Vec::new());
+        };
+        self.open_book(campaign.tenant, *first).await?;
+        let pool = self.caller_pool(campaign);
+        let usage = self.number_usage(campaign.tenant);
+        Ok(caller_id::with_numbers(&pool, &usage, starts))
+    }
+
     /// How the tenant's numbers are used, as far as this process knows.
     pub(super) fn number_usage(&self, tenant: TenantId) -> BTreeMap<PhoneNumber, NumberUsage> {
         let state = self.carrier_state();

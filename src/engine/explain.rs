@@ -124,7 +124,8 @@ impl Engine {
         let groups = core.store.waiting(tenant, id, at).await?;
         let wide = core.tenant_wide(tenant).await?;
         let rules = core.rules_in_force(&campaign, &wide.holidays, at).await?;
-        let limits = core.limit_findings(&campaign, at).await?;
+        let mut limits = core.limit_findings(&campaign, at).await?;
+        limits.push(core.numbers_finding(&campaign, at));
         let hours = |key: &PlaceKey| {
             let place = super::rules::place_of(key, &campaign);
             rules::opening_of(&rules.rules, &place, campaign.longest_ring(), at)
@@ -230,6 +231,15 @@ impl Core {
             at,
         ));
         Ok(findings)
+    }
+
+    /// Whether any of the campaign's numbers is free to call from.
+    fn numbers_finding(&self, campaign: &Campaign, at: Timestamp) -> Finding {
+        let pool = self.caller_pool(campaign);
+        let usage = self.number_usage(campaign.tenant);
+        let rest = caller_id::next_free_at(&pool, &usage, at).filter(|free_at| *free_at > at);
+        let numbers = BTreeMap::from([("numbers", pool.numbers.len().to_string())]);
+        Finding::of_limit(Rule::CallerId, rest.is_some(), rest, numbers, at)
     }
 
     /// What the limits say that depend on the person's number.

@@ -96,6 +96,7 @@ on_both_stores!(
     policies::a_budget_of_minutes_pauses_the_campaign_and_is_never_exceeded,
     policies::a_budget_of_money_is_never_exceeded,
     policies::a_number_rests_between_its_calls,
+    policies::nobody_is_touched_who_waits_for_a_number,
     policies::callees_see_the_number_that_is_most_like_theirs,
     policies::numbers_take_turns_and_each_makes_its_calls_of_a_day_and_no_more,
     policies::who_may_not_be_called_takes_no_dial_start_from_the_others,

@@ -61,33 +61,40 @@ pub(super) async fn begin(
             .map(|at| max(round.now + Duration::from_millis(1), at - horizon / 2)),
         ..Begun::default()
     };
-    let Some(limit) = NonZeroU32::new(u32::try_from(allowance.starts.len()).unwrap_or(u32::MAX))
-    else {
+    if allowance.starts.is_empty() {
         return Ok(begun);
-    };
+    }
     let campaign = &line.campaign;
     if core.caller_pool(campaign).numbers.is_empty() {
         no_caller_id(core, campaign).await;
         return Ok(begun);
     }
+    // Whoever is claimed beyond what the numbers can call would only be put off, again and again.
+    let served = core.with_numbers(campaign, &allowance.starts).await?;
+    let Some(limit) = NonZeroU32::new(u32::try_from(served.len()).unwrap_or(u32::MAX)) else {
+        begun.look_again_at = core.numbers_rest_until(campaign, round.now).await?;
+        return Ok(begun);
+    };
+    let is_short_of_numbers = served.len() < allowance.starts.len();
     for _ in 0..CLAIMS_IN_A_TURN {
         let claimed = claim(core, line, round, limit).await?;
         let n_claimed = claimed.len();
-        let claims = claimed.into_iter().zip(allowance.starts.iter().copied());
+        let claims = claimed.into_iter().zip(served.iter().copied());
         let starts = open_attempts(core, line, round.wide, claims).await?;
         begun.n = u32::try_from(starts.len()).unwrap_or(u32::MAX);
         begun.last_start = starts.last().copied();
-        if n_claimed < allowance.starts.len() {
+        if n_claimed < served.len() {
             begun.look_again_at = line
                 .next_due(core)
                 .await?
                 .map(|due| max(due, round.now + PASSED_OVER));
         }
-        if starts.len() < n_claimed {
-            // Whom a rule put off or ended has used no start: the next in line takes it at once.
+        if starts.len() < n_claimed || is_short_of_numbers && n_claimed == served.len() {
+            // Whom a rule put off or ended has used no start: the next in line takes it at once. And
+            // the next look sees when a number is free again.
             begun.look_again_at = Some(round.now);
         }
-        let are_all_left = starts.is_empty() && n_claimed == allowance.starts.len();
+        let are_all_left = starts.is_empty() && n_claimed == served.len();
         // Starts that were given out much earlier would leave too close to the next.
         if !are_all_left || core.now() > round.now + horizon / 2 {
             break;

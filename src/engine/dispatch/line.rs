@@ -48,6 +48,9 @@ impl Line {
         if let Some(until) = core.rest_until().filter(|until| *until > now) {
             return Ok(Self::NotBefore(Some(until)));
         }
+        if let Some(until) = core.numbers_rest_until(&campaign, now).await? {
+            return Ok(Self::NotBefore(Some(until)));
+        }
         let rules = core.rules_in_force(&campaign, holidays, now).await?;
         let open = rules.open_places(&campaign, now);
         if open.places.as_ref().is_some_and(Vec::is_empty) {

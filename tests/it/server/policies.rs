@@ -14,12 +14,13 @@ use dialtone::{
         Behaviour::{Busy, Converses},
         Faults, LedgerSnapshot,
     },
+    store::{EnrollmentFilter, PageRequest},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::diagnosis::{diagnosis, explain, until_held};
-use crate::world::{Place, Scenario, World, list, person, until};
+use crate::world::{Place, Scenario, World, list, person, until, watch_for};
 
 /// Nobody is called twice.
 fn once(mut settings: Value) -> Value {
@@ -146,6 +147,45 @@ pub async fn a_number_rests_between_its_calls(place: Arc<Place>) {
         let rest = pair[1].duration_since(pair[0]).unsigned_abs();
         assert!(rest >= Duration::from_secs(2), "{starts:?}");
     }
+    world.end().await;
+}
+
+/// The versions of those who wait.
+async fn waiting_versions(world: &World, campaign: &str) -> Vec<u64> {
+    let filter = EnrollmentFilter {
+        state: Some("waiting".to_owned()),
+    };
+    let (id, page) = (campaign.parse().unwrap(), PageRequest::first(500));
+    let found = world
+        .store
+        .list_enrollments(TenantId::DEFAULT, id, &filter, &page);
+    let found = found.await.unwrap().items;
+    found.iter().map(|enrollment| enrollment.version).collect()
+}
+
+pub async fn nobody_is_touched_who_waits_for_a_number(place: Arc<Place>) {
+    const PEOPLE: usize = 100;
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let own = world.simulator.config().numbers[0].clone();
+    let pool = json!({"callerIds": {"numbers": [own], "coolingSeconds": 3600}});
+    let people = list(0..u32::try_from(PEOPLE).unwrap());
+    let campaign = draft(&world, &people, once(pool)).await;
+    let as_enrolled = waiting_versions(&world, &campaign).await;
+    assert_eq!(as_enrolled.len(), PEOPLE);
+    ask(&world, &campaign, "start").await;
+    world.until_progress(&campaign, "finished", 1).await;
+    until_held(&world, &campaign, "callerId", PEOPLE as u64 - 1).await;
+    // Rounds of dispatch go by.
+    watch_for(Duration::from_secs(2)).await;
+    let waiting = waiting_versions(&world, &campaign).await;
+    assert_eq!(waiting, as_enrolled[1..], "whoever waits is as enrolled");
+    assert_eq!(world.ledger().calls.len(), 1);
+    let explained = explain(&world, &campaign, &person(50)).await;
+    assert_eq!(explained["decidedBy"], "callerId", "{explained}");
+
+    change(&world, &campaign, json!({ "callerIds": null })).await;
+    world.until_status(&campaign, "completed").await;
+    assert_eq!(world.ledger().calls.len(), PEOPLE);
     world.end().await;
 }
 
