@@ -59,6 +59,9 @@ pub struct CampaignView {
     pub allowed_actions: Vec<String>,
     /// How far it has come.
     pub progress: ProgressView,
+    /// What is to be done so that it does not stand still soon, or again: copies of do-not-call
+    /// registers that are missing or too old, or will be.
+    pub warnings: Vec<String>,
 }
 
 /// A campaign to create, or a whole new state of one (`PUT`).
@@ -140,6 +143,7 @@ pub async fn view(state: &ApiState, campaign: &Campaign) -> ApiResult<CampaignVi
         version: campaign.version,
         allowed_actions: actions_of(campaign),
         progress,
+        warnings: state.engine.warnings(campaign).await?,
     })
 }
 

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::{
     ApiState,
     auth::Caller,
+    campaigns,
     contacts::EnrollmentView,
     emergency::HaltView,
     error::{ApiError, ApiResult},
@@ -93,6 +94,8 @@ pub struct DiagnosisView {
     pub finished: BTreeMap<String, u64>,
     /// Of those without any, the ones that a rule ended.
     pub finished_by_rule: Vec<GroupView>,
+    /// What is to be done so that nothing stands still soon, or again.
+    pub warnings: Vec<String>,
 }
 
 /// People for whom the same rule decides.
@@ -141,10 +144,12 @@ pub struct ForecastView {
     pub cost_micro_usd_at_most: Option<u64>,
     /// Places in which nobody may be called within a year.
     pub never_open: Vec<String>,
+    /// What is to be done so that this comes true.
+    pub warnings: Vec<String>,
 }
 
-impl From<Forecast> for ForecastView {
-    fn from(it: Forecast) -> Self {
+impl ForecastView {
+    fn of(it: Forecast, warnings: Vec<String>) -> Self {
         Self {
             people: it.n_people,
             skipped: it.skipped,
@@ -157,6 +162,7 @@ impl From<Forecast> for ForecastView {
             cost_micro_usd_at_least: it.cost_micro_usd.map(|cost| cost.low),
             cost_micro_usd_at_most: it.cost_micro_usd.map(|cost| cost.high),
             never_open: it.never_open,
+            warnings,
         }
     }
 }
@@ -171,8 +177,10 @@ pub async fn forecast(
     State(state): State<ApiState>,
     Id(id): Id<CampaignId>,
 ) -> ApiResult<Json<ForecastView>> {
+    let campaign = campaigns::load(&state, caller.tenant, id).await?;
+    let warnings = state.engine.warnings(&campaign).await?;
     let forecast = state.engine.forecast(caller.tenant, id).await?;
-    Ok(Json(forecast.into()))
+    Ok(Json(ForecastView::of(forecast, warnings)))
 }
 
 /// A ready-made set of calling rules.
@@ -205,6 +213,9 @@ pub struct ProfileRegionView {
     pub requires_consent: bool,
     /// Whether holidays have other hours.
     pub observes_holidays: bool,
+    /// The do-not-call registers of which callers need a fresh copy. A campaign goes by them where its
+    /// `requiresRegisters` is on.
+    pub registers: Vec<String>,
 }
 
 impl From<Explanation> for ExplanationView {
@@ -241,8 +252,8 @@ impl From<&Finding> for FindingView {
     }
 }
 
-impl From<Diagnosis> for DiagnosisView {
-    fn from(it: Diagnosis) -> Self {
+impl DiagnosisView {
+    fn of(it: Diagnosis, warnings: Vec<String>) -> Self {
         let by_rule = it.finished_by_rule.into_iter().map(|(rule, n)| {
             GroupView::from(Group {
                 rule: Some(rule),
@@ -264,6 +275,7 @@ impl From<Diagnosis> for DiagnosisView {
             waiting: it.waiting.into_iter().map(GroupView::from).collect(),
             finished: it.progress.finished_by_outcome,
             finished_by_rule: by_rule.collect(),
+            warnings,
         }
     }
 }
@@ -289,6 +301,7 @@ impl From<&'static Profile> for ProfileView {
             caps: rules.caps.iter().map(ToString::to_string).collect(),
             requires_consent: rules.requires_consent,
             observes_holidays: rules.holidays.is_some(),
+            registers: rules.registers.iter().map(ToString::to_string).collect(),
         });
         Self {
             id: profile.id.to_string(),
@@ -331,7 +344,8 @@ pub async fn diagnostics(
     Id(id): Id<CampaignId>,
 ) -> ApiResult<Json<DiagnosisView>> {
     let diagnosis = state.engine.diagnose(caller.tenant, id).await?;
-    Ok(Json(diagnosis.into()))
+    let warnings = state.engine.warnings(&diagnosis.campaign).await?;
+    Ok(Json(DiagnosisView::of(diagnosis, warnings)))
 }
 
 /// The ready-made sets of calling rules. They are data for a computer, not legal advice.

@@ -11,10 +11,7 @@ use super::{
     error::{ApiError, ApiResult},
     extract::Body,
 };
-use crate::{
-    domain::{holiday::Holidays, ids::TenantId, place::RegionCode},
-    store::TenantRules,
-};
+use crate::domain::{holiday::Holidays, place::RegionCode};
 
 /// The most days.
 const MAX_DAYS: usize = 2000;
@@ -73,22 +70,11 @@ fn holidays_of(body: &HolidaysBody) -> ApiResult<Holidays> {
     Ok(holidays)
 }
 
-/// What the tenant has set, with a salt of its own before the first save.
-async fn kept(state: &ApiState, tenant: TenantId) -> ApiResult<TenantRules> {
-    let kept = state.engine.store().tenant_rules(tenant).await?;
-    Ok(kept.unwrap_or_else(|| TenantRules {
-        holidays: Holidays::default(),
-        salt: (0..32)
-            .map(|_| format!("{:02x}", rand::random::<u8>()))
-            .collect(),
-    }))
-}
-
 /// The days that the tenant added to the public holidays.
 #[utoipa::path(get, path = "/settings/holidays", tag = "settings",
     responses((status = 200, body = HolidaysBody)))]
 pub async fn get(caller: Caller, State(state): State<ApiState>) -> ApiResult<Json<HolidaysBody>> {
-    let rules = kept(&state, caller.tenant).await?;
+    let rules = state.engine.store().tenant_rules(caller.tenant).await?;
     Ok(Json(HolidaysBody::from(&rules.holidays)))
 }
 
@@ -100,11 +86,8 @@ pub async fn put(
     State(state): State<ApiState>,
     Body(body): Body<HolidaysBody>,
 ) -> ApiResult<Json<HolidaysBody>> {
-    let rules = TenantRules {
-        holidays: holidays_of(&body)?,
-        ..kept(&state, caller.tenant).await?
-    };
+    let holidays = holidays_of(&body)?;
     let engine = &state.engine;
-    let saved = engine.save_tenant_rules(caller.tenant, &rules).await?;
-    Ok(Json(HolidaysBody::from(&saved.holidays)))
+    engine.save_holidays(caller.tenant, &holidays).await?;
+    Ok(Json(HolidaysBody::from(&holidays)))
 }

@@ -135,6 +135,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::hang_up))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
+        .routes(routes!(suppressions::registers))
         .routes(routes!(holidays::get, holidays::put))
         .routes(routes!(emergency::get, emergency::stop, emergency::lift))
         .routes(routes!(imports::get))

@@ -3,7 +3,7 @@
 //! Each part is one object: a request that names it replaces it whole, null takes it back to what it
 //! is without one.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -18,10 +18,15 @@ use crate::domain::{
     fairness::Priority,
     pacing::{CallRate, Ramp},
     phone::PhoneNumber,
+    profile::{Profile, ProfileId},
     quality::SilentLimit,
+    register::{RegisterName, RegisterNameError},
     rules::CampaignRules,
     schedule::Schedule,
 };
+
+/// The most registers that a campaign names.
+const MAX_REGISTERS: usize = 20;
 
 /// A part that a request leaves alone, takes back, or replaces.
 pub type Part<T> = Option<Option<T>>;
@@ -54,6 +59,13 @@ pub struct RulesBody {
     /// Whether nobody is called on public holidays, even where the profile does not ask.
     #[serde(default)]
     pub observes_holidays: bool,
+    /// The do-not-call registers, such as `us-national`, of which there must be an imported copy that is
+    /// not older than 31 days: up to 20. See `POST /suppressions/import`.
+    #[serde(default)]
+    pub registers: Vec<String>,
+    /// Whether that holds for the registers that the profile names, too; see `GET /rule-profiles`.
+    #[serde(default)]
+    pub requires_registers: bool,
 }
 
 /// At most so many attempts within any span of that length.
@@ -210,15 +222,37 @@ fn rules_of(body: &RulesBody, usual: &CampaignRules) -> ApiResult<CampaignRules>
         let detail = "must be at most 525600".to_owned();
         return Err(refused("minGapMinutes", "outOfRange", detail));
     }
+    if body.registers.len() > MAX_REGISTERS {
+        let detail = format!("must have at most {MAX_REGISTERS} registers");
+        return Err(refused("registers", "length", detail));
+    }
+    let registers = body.registers.iter().map(|text| text.parse());
+    let registers: BTreeSet<RegisterName> = registers
+        .collect::<Result<_, _>>()
+        .map_err(|error: RegisterNameError| refused("registers", "form", error.to_string()))?;
+    let profile = profile.unwrap_or(usual.profile);
+    if body.requires_registers && !names_registers(profile) {
+        let detail = format!("the profile {profile} names none; name them in registers");
+        return Err(refused("requiresRegisters", "unknown", detail));
+    }
     Ok(CampaignRules {
-        profile: profile.unwrap_or(usual.profile),
+        profile,
         window,
         zone: zone.unwrap_or_else(|| usual.zone.clone()),
         caps,
         min_gap: min_gap.map(|minutes| Duration::from_secs(60 * minutes)),
         requires_consent: body.requires_consent,
         observes_holidays: body.observes_holidays,
+        registers,
+        requires_registers: body.requires_registers,
     })
+}
+
+/// Whether the profile as it is now names a register anywhere.
+fn names_registers(profile: ProfileId) -> bool {
+    let versions = Profile::all().iter().filter(|it| it.id == profile);
+    let mut rows = versions.flat_map(Profile::rows);
+    rows.any(|(_, rules)| !rules.registers.is_empty())
 }
 
 fn cap_of(body: &CapBody) -> ApiResult<Cap> {
@@ -349,6 +383,8 @@ impl From<&CampaignRules> for RulesBody {
             min_gap_minutes: rules.min_gap.map(|gap| gap.as_secs() / 60),
             requires_consent: rules.requires_consent,
             observes_holidays: rules.observes_holidays,
+            registers: rules.registers.iter().map(ToString::to_string).collect(),
+            requires_registers: rules.requires_registers,
         }
     }
 }

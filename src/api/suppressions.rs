@@ -15,6 +15,7 @@ use crate::{
         Timestamp,
         ids::SuppressionId,
         phone::{PhoneNumber, Region},
+        register::RegisterState,
         suppression::{Scope, Subject, Suppression, SuppressionSource, email_address},
     },
     store::{Lift, SuppressionEntry},
@@ -112,6 +113,40 @@ pub struct SuppressionParams {
     limit: Option<u32>,
     /// `next` of the page before.
     cursor: Option<String>,
+}
+
+/// The tenant's copies of do-not-call registers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RegistersView {
+    /// By name.
+    registers: Vec<RegisterView>,
+}
+
+/// The latest whole copy of a do-not-call register.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegisterView {
+    /// The register, such as `us-national`.
+    pub name: String,
+    /// When the copy was taken.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Timestamp>,
+    /// fresh, aging (from 25 days on) or stale (after 31 days).
+    pub freshness: String,
+    /// Until when people may be called by it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub fresh_until: Option<Timestamp>,
+}
+
+impl From<&RegisterState> for RegisterView {
+    fn from(state: &RegisterState) -> Self {
+        Self {
+            name: state.name.to_string(),
+            as_of: state.taken_at,
+            freshness: state.freshness.name().to_owned(),
+            fresh_until: state.fresh_until(),
+        }
+    }
 }
 
 impl From<SuppressionEntry> for SuppressionView {
@@ -275,4 +310,20 @@ pub async fn lift(
     } else {
         Err(ApiError::not_found("suppression"))
     }
+}
+
+/// The do-not-call registers of which a whole copy was imported, and how old those are.
+#[utoipa::path(get, path = "/suppressions/registers", tag = "suppressions",
+    responses((status = 200, body = RegistersView)))]
+pub async fn registers(
+    caller: Caller,
+    State(state): State<ApiState>,
+) -> ApiResult<Json<RegistersView>> {
+    let kept = state.engine.store().tenant_rules(caller.tenant).await?;
+    let names = kept.registers.iter().map(|(name, _)| name);
+    let now = state.engine.clock().now();
+    let states = kept.registers.states(names, now);
+    Ok(Json(RegistersView {
+        registers: states.iter().map(RegisterView::from).collect(),
+    }))
 }

@@ -30,6 +30,7 @@ pub mod place;
 pub mod profile;
 pub mod quality;
 pub mod ranges;
+pub mod register;
 pub mod retry;
 pub mod rules;
 pub mod schedule;

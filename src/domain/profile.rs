@@ -1,10 +1,13 @@
 //! Ready-made sets of calling rules, by law and regulator, as versioned data.
 
-use std::{fmt, str::FromStr, sync::LazyLock, time::Duration};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::LazyLock, time::Duration};
 
 use jiff::{civil::Date, tz::Offset};
 
-use super::{Timestamp, cap::Cap, holiday::Calendar, place::RegionCode, window::Window};
+use super::{
+    Timestamp, cap::Cap, holiday::Calendar, place::RegionCode, register::RegisterName,
+    window::Window,
+};
 
 static PROFILES: LazyLock<Vec<Profile>> =
     LazyLock::new(|| read_profiles(include_str!("data/profiles.txt")));
@@ -47,6 +50,9 @@ pub struct RegionRules {
     pub min_gap: Option<Duration>,
     /// Whether the person must have agreed.
     pub requires_consent: bool,
+    /// The do-not-call registers of which callers must have a copy that is not too old. A campaign
+    /// goes by them if it asks for that.
+    pub registers: BTreeSet<RegisterName>,
     /// The least time that a phone must be let ring.
     pub least_ring: Duration,
     /// What share of answered calls may meet silence.
@@ -207,6 +213,7 @@ impl RegionRules {
             caps: Vec::new(),
             min_gap: None,
             requires_consent: false,
+            registers: BTreeSet::new(),
             least_ring: Duration::ZERO,
             silent_limit: None,
             abandoned_rest: None,
@@ -336,6 +343,9 @@ fn read_rule(rules: &mut RegionRules, key: &str, value: &'static str) -> Option<
         }
         "gap" => rules.min_gap = Some(hours(value)?),
         "consent" => rules.requires_consent = true,
+        "register" => {
+            rules.registers.insert(value.parse().ok()?);
+        }
         "ring" => rules.least_ring = Duration::from_secs(value.parse().ok()?),
         "silent" => {
             let (warn, stop) = value.split_once(' ')?;
@@ -408,6 +418,19 @@ mod tests {
         ] {
             let rules = find(profile).rules_for(&region(place));
             assert_eq!(rules.window.to_string(), hours, "{profile} {place}");
+        }
+    }
+
+    // proves F-72
+    #[test]
+    fn the_profiles_of_the_united_states_name_the_national_register() {
+        for profile in Profile::all() {
+            let is_of_us = profile.id.as_str().starts_with("us-");
+            for (pattern, rules) in profile.rows() {
+                let names: Vec<_> = rules.registers.iter().map(RegisterName::as_str).collect();
+                let expected: &[&str] = if is_of_us { &["us-national"] } else { &[] };
+                assert_eq!(names, expected, "{} {pattern}", profile.id);
+            }
         }
     }
 

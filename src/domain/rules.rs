@@ -3,7 +3,10 @@
 //! Asked when a claimed enrollment is about to get an attempt ([`judge`]), and again at the moment
 //! of dialing ([`judge_dial`]): what is allowed when it is planned may not be when it is done.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Timestamp,
@@ -16,6 +19,7 @@ use super::{
     phone::PhoneNumber,
     place::{Place, RegionCode, ZoneSource},
     profile::{Profile, ProfileId, RegionRules},
+    register::{self, RegisterName, Registers},
     step::Step,
     suppression::{Channel, Suppression},
     window::{Opening, Window, later, opening, opening_for},
@@ -47,6 +51,8 @@ pub enum Rule {
     NumberValid,
     /// Nobody may have asked not to call the person.
     Suppression,
+    /// The copies of the do-not-call registers that are asked for must not be too old.
+    RegisterFresh,
     /// The person must have agreed, where that is asked for.
     Consent,
     /// Attempts are left in the budget.
@@ -108,6 +114,11 @@ pub struct CampaignRules {
     /// Whether nobody is called on public holidays where they are, and on days the tenant added,
     /// even where the profile does not ask.
     pub observes_holidays: bool,
+    /// The do-not-call registers of which the tenant must have a copy that is not too old.
+    pub registers: BTreeSet<RegisterName>,
+    /// Whether that holds for the registers that the profile names, too. Off unless it is asked for:
+    /// nobody could be called before the first copy was imported.
+    pub requires_registers: bool,
 }
 
 impl Default for CampaignRules {
@@ -122,6 +133,8 @@ impl Default for CampaignRules {
             min_gap: None,
             requires_consent: false,
             observes_holidays: false,
+            registers: BTreeSet::new(),
+            requires_registers: false,
         }
     }
 }
@@ -180,6 +193,12 @@ impl RuleSet {
         &self.row(region).rules
     }
 
+    /// The registers that the campaign goes by, in whatever region.
+    pub fn registers(&self) -> BTreeSet<&RegisterName> {
+        let rows = self.rows.iter();
+        rows.flat_map(|row| &row.rules.registers).collect()
+    }
+
     /// How far back attempts matter in a region.
     pub fn memory(&self, region: &RegionCode) -> Duration {
         let rules = self.in_region(region);
@@ -235,6 +254,10 @@ impl Row {
         rules.caps.extend(&own.caps);
         rules.min_gap = rules.min_gap.max(own.min_gap);
         rules.requires_consent |= own.requires_consent;
+        if !own.requires_registers {
+            rules.registers.clear();
+        }
+        rules.registers.extend(own.registers.iter().cloned());
         let holiday_hours = match (own.observes_holidays, &rules.holidays) {
             (true, _) => Some(Window::never()),
             (false, Some(rule)) => Some(rule.hours.intersect(&rules.window)),
@@ -260,6 +283,8 @@ pub struct Facts<'a> {
     pub rules: &'a RuleSet,
     /// What is known of the person over all campaigns.
     pub person: &'a Person,
+    /// The tenant's copies of the do-not-call registers that are asked for.
+    pub registers: &'a Registers,
     /// From the dialing until the phone stops ringing: it must be calling hours all the while.
     pub expected_ring: Duration,
 }
@@ -300,6 +325,8 @@ pub struct DecisionRecord {
     pub region: String,
     /// What the zones were taken from.
     pub zone_source: ZoneSource,
+    /// The copies of the do-not-call registers that were asked for.
+    pub registers: Registers,
 }
 
 /// Whether an attempt may begin at `at`: every rule's finding, in the order of [`Rule`].
@@ -438,6 +465,7 @@ impl DecisionRecord {
             local: local_times(facts.place, at),
             region: facts.place.region().to_string(),
             zone_source: phone.map_or(ZoneSource::Fallback, |phone| facts.place.source(phone)),
+            registers: facts.registers.of(&region_rules(facts).registers),
         }
     }
 }
@@ -512,11 +540,12 @@ impl Finding {
 
 impl Rule {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NothingOpen,
         Self::CampaignActive,
         Self::NumberValid,
         Self::Suppression,
+        Self::RegisterFresh,
         Self::Consent,
         Self::AttemptBudget,
         Self::Due,
@@ -541,7 +570,8 @@ impl Rule {
 
     /// Those that put a person off by what a campaign or its tenant has set. Whom they put off is judged
     /// again when that changes.
-    pub const OF_SETTINGS: [Self; 7] = [
+    pub const OF_SETTINGS: [Self; 8] = [
+        Self::RegisterFresh,
         Self::LeastRing,
         Self::CallingWindow,
         Self::Holiday,
@@ -565,6 +595,7 @@ impl Rule {
             Self::CampaignActive => "campaignActive",
             Self::NumberValid => "numberValid",
             Self::Suppression => "suppression",
+            Self::RegisterFresh => "registerFresh",
             Self::Consent => "consent",
             Self::AttemptBudget => "attemptBudget",
             Self::Due => "due",
@@ -600,6 +631,9 @@ impl Rule {
             Self::CampaignActive => "The campaign is not running.",
             Self::NumberValid => "No such telephone number exists.",
             Self::Suppression => "The person is on the do-not-call list.",
+            Self::RegisterFresh => {
+                "The copy of a do-not-call register is missing or older than 31 days."
+            }
             Self::Consent => "The rules ask for the person's consent, and none is recorded.",
             Self::AttemptBudget => "All attempts for this contact are used up.",
             Self::Due => "The next attempt is planned for later.",
@@ -637,6 +671,7 @@ impl Rule {
             Self::CampaignActive => "Start or resume the campaign.",
             Self::NumberValid => "Correct the number and add the contact again.",
             Self::Suppression => "Nothing: somebody asked for it.",
+            Self::RegisterFresh => "Import a new copy of the register.",
             Self::Consent => "Record the person's consent, or choose rules that do not ask for it.",
             Self::AttemptBudget => "Raise the number of attempts.",
             Self::Due => "Wait for the planned time, or shorten the delay between attempts.",
@@ -675,7 +710,9 @@ impl Rule {
             | Self::FrequencyCap
             | Self::MinimumGap
             | Self::AbandonedRest => true,
-            Self::NothingOpen
+            // A copy grows old, but by then there may be another.
+            Self::RegisterFresh
+            | Self::NothingOpen
             | Self::CampaignActive
             | Self::NumberValid
             | Self::Suppression
@@ -728,6 +765,7 @@ impl Rule {
             | Self::CampaignActive
             | Self::NumberValid
             | Self::Suppression
+            | Self::RegisterFresh
             | Self::Consent
             | Self::AttemptBudget
             | Self::LeastRing
@@ -763,6 +801,10 @@ impl Rule {
                 or_never(phone.is_some_and(PhoneNumber::is_assignable))
             }
             Self::Suppression => or_never(suppression(facts.person).is_none()),
+            Self::RegisterFresh => {
+                let registers = &region_rules(facts).registers;
+                only_if(facts.registers.may_call(registers, at))
+            }
             Self::Consent => or_never(has_consent(facts)),
             Self::AttemptBudget => {
                 or_never(facts.enrollment.n_counted < facts.campaign.retry.max_attempts)
@@ -808,6 +850,7 @@ impl Rule {
                 .into_iter()
                 .flatten()
                 .collect(),
+            Self::RegisterFresh => registers_looked_at(facts, at),
             Self::Consent => {
                 let given = facts.person.consent.as_ref();
                 [(
@@ -875,6 +918,35 @@ impl Rule {
             | Self::CarrierRest => BTreeMap::new(),
         }
     }
+}
+
+/// Each register that is asked for, when its copy was taken, and how old that is.
+fn registers_looked_at(facts: &Facts<'_>, at: Timestamp) -> BTreeMap<&'static str, String> {
+    let names = &region_rules(facts).registers;
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let joined = |word: &dyn Fn(Option<Timestamp>) -> String| {
+        let each = names
+            .iter()
+            .map(|name| word(facts.registers.taken_at(name)));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let none = || "none".to_owned();
+    let named: Vec<&str> = names.iter().map(RegisterName::as_str).collect();
+    [
+        ("register", named.join(", ")),
+        (
+            "taken",
+            joined(&|it| it.map_or_else(none, |it| it.to_string())),
+        ),
+        (
+            "age",
+            joined(&|it| it.map_or_else(none, |it| register::age(it, at))),
+        ),
+        ("limit", register::in_days(register::MOST_AGE)),
+    ]
+    .into()
 }
 
 fn region_rules<'a>(facts: &Facts<'a>) -> &'a RegionRules {

@@ -18,12 +18,11 @@ use crate::{
         enrollment::{CallRecord, Enrollment, EnrollmentState},
         erasure::Identity,
         event::{Event, EventKind},
-        holiday::Holidays,
         ids::{AttemptId, ContactId, EnrollmentId, SuppressionId, TenantId, UserId},
         phone::PhoneNumber,
         suppression::{Scope, Subject, Suppression, SuppressionSource},
     },
-    store::{Commit, StoreError, TenantRules},
+    store::{Commit, StoreError},
 };
 
 /// How often a save may find that another process was faster.
@@ -163,15 +162,11 @@ impl Core {
 
     /// What the tenant's hashes are made with; made before its first one.
     async fn salt(&self, tenant: TenantId) -> EngineResult<String> {
-        if let Some(kept) = self.store.tenant_rules(tenant).await? {
-            return Ok(kept.salt);
+        if let Some(salt) = self.store.tenant_rules(tenant).await?.salt {
+            return Ok(salt);
         }
         let new = || self.clock.new_uuid().simple().to_string();
-        let rules = TenantRules {
-            holidays: Holidays::default(),
-            salt: new() + &new(),
-        };
-        Ok(self.store.save_tenant_rules(tenant, &rules).await?.salt)
+        Ok(self.store.keep_salt(tenant, &(new() + &new())).await?)
     }
 
     /// Waits until no call to a number is up whose end is near.

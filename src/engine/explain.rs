@@ -17,7 +17,6 @@ use crate::{
         ids::{CampaignId, EnrollmentId, PlaceKey, TenantId},
         pacing::{Gate, Usage},
         rules::{self, Finding, Rule, Verdict},
-        window::Opening,
     },
     store::WaitingGroup,
 };
@@ -84,7 +83,7 @@ impl Engine {
             .ok_or(EngineError::NotFound { what: "contact" })?;
         let at = core.now();
         let wide = core.tenant_wide(tenant).await?;
-        let rules = core.rules_in_force(&campaign, &wide.holidays, at).await?;
+        let rules = core.rules_in_force(&campaign, &wide, at).await?;
         let open = enrollment.open_attempt().map(|open| open.id);
         let standing = core
             .standing(&campaign, rules.rules.clone(), &wide, &enrollment, at, open)
@@ -123,15 +122,15 @@ impl Engine {
         let progress = core.store.progress(tenant, id).await?;
         let groups = core.store.waiting(tenant, id, at).await?;
         let wide = core.tenant_wide(tenant).await?;
-        let rules = core.rules_in_force(&campaign, &wide.holidays, at).await?;
+        let rules = core.rules_in_force(&campaign, &wide, at).await?;
         let mut limits = core.limit_findings(&campaign, at).await?;
         limits.push(core.numbers_finding(&campaign, at));
-        let hours = |key: &PlaceKey| {
+        let closed_by = |key: &PlaceKey| {
             let place = super::rules::place_of(key, &campaign);
-            rules::opening_of(&rules.rules, &place, campaign.longest_ring(), at)
+            rules.closed_by(&place, campaign.longest_ring(), at)
         };
         Ok(Diagnosis {
-            waiting: sum_up(&groups, &campaign.status, &limits, hours),
+            waiting: sum_up(&groups, &campaign.status, &limits, closed_by),
             finished_by_rule: core.store.finished_by_rule(tenant, id).await?,
             halt: core.store.halts(tenant).await?.in_force().cloned(),
             campaign,
@@ -161,7 +160,7 @@ fn sum_up(
     groups: &[WaitingGroup],
     status: &CampaignStatus,
     limits: &[Finding],
-    hours: impl Fn(&PlaceKey) -> Opening,
+    closed_by: impl Fn(&PlaceKey) -> Option<(Rule, Option<Timestamp>)>,
 ) -> Vec<Group> {
     let mut sums: BTreeMap<Option<Rule>, Group> = BTreeMap::new();
     let mut add = |rule: Option<Rule>, n: u64, next_at: Option<Timestamp>| {
@@ -185,13 +184,11 @@ fn sum_up(
     for group in groups {
         let put_off = group.held_by.unwrap_or(Rule::Due);
         add(Some(put_off), group.n - group.n_due, group.next_due_at);
-        let reason = match (status, hours(&group.place), limit) {
+        let reason = match (status, closed_by(&group.place), limit) {
             (CampaignStatus::Active, _, Some(limit)) if limit.rule == Rule::EmergencyStop => {
                 (Some(limit.rule), None)
             }
-            (CampaignStatus::Active, Opening::Closed { opens_at }, _) => {
-                (Some(Rule::CallingWindow), opens_at)
-            }
+            (CampaignStatus::Active, Some((rule, until)), _) => (Some(rule), until),
             (CampaignStatus::Active, _, Some(limit)) => (Some(limit.rule), limit.next),
             (CampaignStatus::Active, _, None) => (None, None),
             _ => (Some(Rule::CampaignActive), None),
@@ -320,13 +317,9 @@ mod tests {
         }
     }
 
-    fn hours(key: &PlaceKey) -> Opening {
-        match key.as_str() {
-            "closed" => Opening::Closed {
-                opens_at: Some(NOW + std::time::Duration::from_secs(3600)),
-            },
-            _ => Opening::Open { closes_at: None },
-        }
+    fn hours(key: &PlaceKey) -> Option<(Rule, Option<Timestamp>)> {
+        let opens_at = Some(NOW + std::time::Duration::from_secs(3600));
+        (key.as_str() == "closed").then_some((Rule::CallingWindow, opens_at))
     }
 
     // proves F-67

@@ -34,7 +34,7 @@ impl Engine {
         let campaign = core.load_campaign(tenant, id).await?;
         let now = core.now();
         let wide = core.tenant_wide(tenant).await?;
-        let in_force = core.rules_in_force(&campaign, &wide.holidays, now).await?;
+        let in_force = core.rules_in_force(&campaign, &wide, now).await?;
         let mut people = People::default();
         let filter = EnrollmentFilter {
             state: Some("waiting".to_owned()),

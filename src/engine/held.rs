@@ -98,8 +98,8 @@ impl Core {
         for subject in person.subjects() {
             entries.extend(self.entries_naming(tenant, &subject).await?);
         }
-        if let Some(rules) = self.store.tenant_rules(tenant).await? {
-            let hashes: Vec<Subject> = erase::hashes(&rules.salt, person).collect();
+        if let Some(salt) = self.store.tenant_rules(tenant).await?.salt {
+            let hashes: Vec<Subject> = erase::hashes(&salt, person).collect();
             let in_force = self.store.suppressions_of(tenant, &hashes).await?;
             entries.extend(in_force.into_iter().map(|suppression| SuppressionEntry {
                 suppression,

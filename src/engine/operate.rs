@@ -7,20 +7,23 @@ use tracing::{info, warn};
 use super::{Core, Engine, EngineError, EngineResult, decide::Input};
 use crate::{
     domain::{
+        Timestamp,
         attempt::{AttemptState, Party},
         audience::{Member, NewEnrollment},
         campaign::{Campaign, CampaignAction, CampaignStatus, NotAllowed, Policy},
         enrollment::CallRecord,
         event::{Event, EventKind},
+        holiday::Holidays,
         ids::{AttemptId, CampaignId, ContactId, EnrollmentId, TenantId},
         pacing::PacingLimits,
         phone::Region,
         place::Place,
+        register::RegisterName,
         retry::RetryPolicy,
         rules::Rule,
         step::Step,
     },
-    store::{CallFilter, CampaignFilter, PageRequest, StoreError, TenantRules},
+    store::{CallFilter, CampaignFilter, PageRequest, StoreError},
 };
 
 /// Everything about a campaign that its owner decides.
@@ -123,23 +126,31 @@ impl Engine {
         Ok(campaign)
     }
 
-    /// Replaces what the tenant has set for all its campaigns. Whom a holiday put off is judged again.
+    /// Replaces the days that the tenant adds to the public holidays. Whom a holiday put off is judged
+    /// again.
     ///
-    /// - Errors: after [`EngineError::Store`] it may be saved, and some not yet due. Asking again does
-    ///   the rest.
-    pub async fn save_tenant_rules(
+    /// - Errors: after [`EngineError::Store`] they may be saved, and some people not yet due. Asking
+    ///   again does the rest.
+    pub async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> EngineResult<()> {
+        self.core.store.save_holidays(tenant, holidays).await?;
+        let by_holidays = [Rule::CallingWindow, Rule::Holiday];
+        self.core.judge_again(tenant, &by_holidays).await
+    }
+
+    /// Takes down that every number of a copy of a do-not-call register is on the tenant's list. Whom
+    /// the age of the copy before put off is judged again.
+    ///
+    /// - Errors: as [`Engine::save_holidays`].
+    pub async fn save_register_copy(
         &self,
         tenant: TenantId,
-        rules: &TenantRules,
-    ) -> EngineResult<TenantRules> {
-        let core = &self.core;
-        let saved = core.store.save_tenant_rules(tenant, rules).await?;
-        let by_holidays = [Rule::CallingWindow, Rule::Holiday];
-        for campaign in core.unfinished_campaigns(tenant).await? {
-            core.release_held(tenant, campaign.id, &by_holidays).await?;
-        }
-        core.wake.notify_one();
-        Ok(saved)
+        register: &RegisterName,
+        taken_at: Timestamp,
+    ) -> EngineResult<()> {
+        let store = &self.core.store;
+        store.save_register_copy(tenant, register, taken_at).await?;
+        info!(register = register.as_str(), %taken_at, "copy of a register imported");
+        self.core.judge_again(tenant, &[Rule::RegisterFresh]).await
     }
 
     /// Starts, pauses, resumes or stops a campaign. Asking again changes nothing.
@@ -350,6 +361,15 @@ impl Core {
             .release_held(tenant, campaign, rules, now)
             .await?;
         info!(campaign_id = %campaign, n_held, "those who were put off are judged again");
+        Ok(())
+    }
+
+    /// Lets those be judged again, in all campaigns of a tenant, whom one of `rules` put off.
+    async fn judge_again(&self, tenant: TenantId, rules: &[Rule]) -> EngineResult<()> {
+        for campaign in self.unfinished_campaigns(tenant).await? {
+            self.release_held(tenant, campaign.id, rules).await?;
+        }
+        self.wake.notify_one();
         Ok(())
     }
 

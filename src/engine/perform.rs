@@ -284,7 +284,7 @@ impl Core {
     ) -> EngineResult<bool> {
         let now = self.now();
         let wide = self.tenant_wide(campaign.tenant).await?;
-        let rules = self.rules_in_force(campaign, &wide.holidays, now).await?;
+        let rules = self.rules_in_force(campaign, &wide, now).await?;
         let standing = self
             .standing(
                 campaign,

@@ -4,7 +4,6 @@
 //! person and not in every round.
 
 use std::{
-    cmp::min,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,7 +11,7 @@ use std::{
 
 use tracing::warn;
 
-use super::{Core, EngineResult, decide::Standing, erase};
+use super::{Core, Engine, EngineResult, decide::Standing, erase};
 use crate::domain::{
     Timestamp,
     attempt::AttemptState,
@@ -24,7 +23,8 @@ use crate::domain::{
     person::{PastAttempt, PastAttemptKind, Person},
     place::Place,
     quality::{self, Reception},
-    rules::{self, RuleSet},
+    register::Registers,
+    rules::{self, Rule, RuleSet},
     window::Opening,
 };
 
@@ -39,6 +39,8 @@ pub(super) type RulesByCampaign = Mutex<BTreeMap<CampaignId, Arc<RulesInForce>>>
 pub(super) struct RulesInForce {
     version: u64,
     holidays: Holidays,
+    /// The tenant's copies of do-not-call registers.
+    registers: Registers,
     resolved_at: Timestamp,
     pub rules: Arc<RuleSet>,
     places: Vec<(PlaceKey, Place)>,
@@ -46,9 +48,10 @@ pub(super) struct RulesInForce {
 }
 
 /// What a tenant has set for all its campaigns, as far as there is anything.
-#[derive(Default)]
 pub(super) struct TenantWide {
     pub holidays: Holidays,
+    /// Its copies of do-not-call registers.
+    pub registers: Registers,
     /// What hashes of erased numbers are made with; none where nobody was erased.
     salt: Option<String>,
 }
@@ -78,6 +81,11 @@ impl RulesInForce {
         let mut changes_at: Option<Timestamp> = None;
         let mut open = Vec::new();
         for (key, place) in &self.places {
+            let asked = &self.rules.in_region(place.region()).registers;
+            if !self.registers.may_call(asked, now) {
+                // Only another copy of the register opens it.
+                continue;
+            }
             let change = match rules::opening_of(&self.rules, place, ring, now) {
                 Opening::Open { closes_at } => {
                     open.push(key.clone());
@@ -85,10 +93,8 @@ impl RulesInForce {
                 }
                 Opening::Closed { opens_at } => opens_at,
             };
-            changes_at = match (changes_at, change) {
-                (Some(a), Some(b)) => Some(min(a, b)),
-                (a, b) => a.or(b),
-            };
+            let stale_at = self.registers.fresh_until(asked);
+            changes_at = changes_at.into_iter().chain(change).chain(stale_at).min();
         }
         OpenPlaces {
             places: (open.len() < self.places.len()).then_some(open),
@@ -97,26 +103,64 @@ impl RulesInForce {
     }
 }
 
+impl RulesInForce {
+    /// What keeps everybody at a place from being called at `now`, and until when; none where they may
+    /// be.
+    pub fn closed_by(
+        &self,
+        place: &Place,
+        ring: Duration,
+        now: Timestamp,
+    ) -> Option<(Rule, Option<Timestamp>)> {
+        let asked = &self.rules.in_region(place.region()).registers;
+        if !self.registers.may_call(asked, now) {
+            return Some((Rule::RegisterFresh, None));
+        }
+        match rules::opening_of(&self.rules, place, ring, now) {
+            Opening::Open { .. } => None,
+            Opening::Closed { opens_at } => Some((Rule::CallingWindow, opens_at)),
+        }
+    }
+}
+
+impl Engine {
+    /// What an operator has to know of a campaign before it stands still: copies of do-not-call
+    /// registers that are growing old, or are missing. In words.
+    pub async fn warnings(&self, campaign: &Campaign) -> EngineResult<Vec<String>> {
+        let now = self.core.now();
+        let rules = RuleSet::new(&campaign.policy.rules, &Holidays::default(), now);
+        let asked = rules.registers();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.core.store.tenant_rules(campaign.tenant).await?;
+        let states = kept.registers.states(asked, now);
+        Ok(states.iter().filter_map(|it| it.warning(now)).collect())
+    }
+}
+
 impl Core {
     /// What the tenant has set for all its campaigns.
     pub(super) async fn tenant_wide(&self, tenant: TenantId) -> EngineResult<TenantWide> {
         let kept = self.store.tenant_rules(tenant).await?;
-        Ok(kept.map_or_else(TenantWide::default, |kept| TenantWide {
+        Ok(TenantWide {
             holidays: kept.holidays,
-            salt: Some(kept.salt),
-        }))
+            registers: kept.registers,
+            salt: kept.salt,
+        })
     }
 
     /// The campaign's rules as they hold at `now`.
     pub(super) async fn rules_in_force(
         &self,
         campaign: &Campaign,
-        holidays: &Holidays,
+        wide: &TenantWide,
         now: Timestamp,
     ) -> EngineResult<Arc<RulesInForce>> {
         let known = self.known_rules(campaign.id).filter(|known| {
             known.version == campaign.version
-                && known.holidays == *holidays
+                && known.holidays == wide.holidays
+                && known.registers == wide.registers
                 && now < known.resolved_at + RESOLVE_EVERY
         });
         if let Some(known) = known {
@@ -132,9 +176,10 @@ impl Core {
             .collect();
         let rules = Arc::new(RulesInForce {
             version: campaign.version,
-            holidays: holidays.clone(),
+            holidays: wide.holidays.clone(),
+            registers: wide.registers.clone(),
             resolved_at: now,
-            rules: Arc::new(RuleSet::new(&campaign.policy.rules, holidays, now)),
+            rules: Arc::new(RuleSet::new(&campaign.policy.rules, &wide.holidays, now)),
             places,
             open: Mutex::default(),
         });
@@ -186,7 +231,9 @@ impl Core {
             .filter(|call| Some(call.attempt.id) != but_for)
             .map(past_attempt)
             .collect();
+        let asked = &rules.in_region(place.region()).registers;
         Ok(Standing {
+            registers: wide.registers.of(asked),
             rules,
             place,
             person: Person {

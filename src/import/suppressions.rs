@@ -56,6 +56,8 @@ const TIME_HEADERS: &[&str] = &[
 /// Which columns hold what, and what they are called.
 struct Columns {
     headers: Vec<String>,
+    /// The area code, where that has a column of its own.
+    area: Option<usize>,
     phone: Option<usize>,
     email: Option<usize>,
     reason: Option<usize>,
@@ -97,6 +99,7 @@ impl Columns {
             return Err(ListError::NobodyNamed { headers });
         }
         Ok(Self {
+            area: None,
             phone,
             email,
             reason: find(REASON_HEADERS),
@@ -107,10 +110,24 @@ impl Columns {
 
     /// The columns of a list whose first row names somebody; none where that is a header.
     fn of_first_row(cells: &[String], region: Region) -> Option<Self> {
+        if let [area, rest, ..] = cells
+            && has_digits(area, 3)
+            && has_digits(rest, 7)
+        {
+            return Some(Self {
+                headers: vec!["area code".to_owned(), "number".to_owned()],
+                area: Some(0),
+                phone: Some(1),
+                email: None,
+                reason: None,
+                time: None,
+            });
+        }
         let is_number = |cell: &String| PhoneNumber::normalize(cell, region).is_ok();
         let phone = cells.iter().position(is_number);
         let email = cells.iter().position(|cell| email_address(cell).is_some());
         (phone.is_some() || email.is_some()).then(|| Self {
+            area: None,
             headers: (1..=cells.len()).map(|n| format!("column {n}")).collect(),
             phone,
             email,
@@ -134,7 +151,8 @@ impl Columns {
             return (Vec::new(), Some(Fault::names_nobody()));
         }
         let phone = phone.map(|cell| {
-            let read = PhoneNumber::normalize(cell.text, region);
+            let area = self.cell(cells, self.area).map_or("", |area| area.text);
+            let read = PhoneNumber::normalize(&format!("{area}{}", cell.text), region);
             read.map(Subject::Phone)
                 .map_err(|error| Fault::of_phone(error, cell.header))
         });
@@ -225,6 +243,12 @@ impl<R: Read> Iterator for SuppressionReader<R> {
     }
 }
 
+/// Whether the cell is so many digits and nothing else.
+fn has_digits(cell: &str, n: usize) -> bool {
+    let cell = cell.trim();
+    cell.len() == n && cell.bytes().all(|b| b.is_ascii_digit())
+}
+
 fn first_row(records: &mut RecordReader<impl Read>) -> Result<(u64, Vec<String>), ListError> {
     while let Some(record) = records.next()? {
         if !record.is_blank() {
@@ -293,6 +317,23 @@ mod tests {
                 (6, "phoneNotANumber", 0),
             ]
         );
+    }
+
+    // As the national registry of the United States is given out.
+    #[test]
+    fn an_area_code_may_have_a_column_of_its_own() {
+        let rows = read(b"202,5550143\n212,5550144\n212,555\n").unwrap();
+        let named: Vec<_> = rows.iter().map(subjects).collect();
+        assert_eq!(
+            named,
+            [
+                vec!["+12025550143".to_owned()],
+                vec!["+12125550144".to_owned()],
+                vec![]
+            ]
+        );
+        let wrong = rows[2].rejected.as_ref().unwrap();
+        assert_eq!((wrong.line, wrong.code.as_str()), (3, "phoneInvalid"));
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::domain::{
     },
     pacing::Usage,
     phone::PhoneNumber,
+    register::{RegisterName, Registers},
     rules::Rule,
     signal::Signal,
     suppression::{Subject, Suppression},
@@ -585,18 +586,27 @@ pub trait Suppressions: Send + Sync + 'static {
         lift: &Lift,
     ) -> StoreResult<bool>;
 
-    /// What the tenant has set for all its campaigns; none before the first save.
-    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<Option<TenantRules>>;
+    /// What the tenant has set for all its campaigns. Each part is saved by itself, so that whoever
+    /// saves one leaves the others as they are.
+    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<TenantRules>;
 
-    /// Replaces it, and gives what is kept.
+    /// Replaces the days that the tenant adds to the public holidays.
+    async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> StoreResult<()>;
+
+    /// Keeps what the tenant's hashes are made with, and gives what is kept.
     ///
-    /// - Holds: the salt is the first one that was ever saved. With another, those who are listed by
-    ///   a hash would be strangers again.
-    async fn save_tenant_rules(
+    /// - Holds: that is the first one that was ever saved. With another, those who are listed by a
+    ///   hash would be strangers again.
+    async fn keep_salt(&self, tenant: TenantId, salt: &str) -> StoreResult<String>;
+
+    /// Takes a whole copy of a do-not-call register down. One that is older than the one there is
+    /// changes nothing.
+    async fn save_register_copy(
         &self,
         tenant: TenantId,
-        rules: &TenantRules,
-    ) -> StoreResult<TenantRules>;
+        register: &RegisterName,
+        taken_at: Timestamp,
+    ) -> StoreResult<()>;
 }
 
 /// Who may sign in.
@@ -704,12 +714,14 @@ pub struct Lift {
 }
 
 /// What a tenant has set for all its campaigns.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct TenantRules {
     /// The days it adds to the public holidays.
     pub holidays: Holidays,
-    /// What hashes of erased numbers are made with.
-    pub salt: String,
+    /// Its copies of do-not-call registers.
+    pub registers: Registers,
+    /// What hashes of erased numbers are made with; none where nobody was erased.
+    pub salt: Option<String>,
 }
 
 impl fmt::Debug for TenantRules {
@@ -717,6 +729,7 @@ impl fmt::Debug for TenantRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantRules")
             .field("holidays", &self.holidays)
+            .field("registers", &self.registers)
             .finish_non_exhaustive()
     }
 }

@@ -50,7 +50,8 @@ function Heading({ campaign, onChange }) {
       </span>
       <${CampaignActions} campaign=${campaign} onChange=${onChange} />
     </div>
-    ${campaign.reason && html`<p class="note">${campaign.reason}</p>`}`;
+    ${campaign.reason && html`<p class="note">${campaign.reason}</p>`}
+    ${campaign.warnings?.map((warning) => html`<p class="note">${warning}</p>`)}`;
 }
 
 function Texts({ campaign }) {

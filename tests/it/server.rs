@@ -15,6 +15,7 @@ mod limits;
 mod lists;
 mod optout;
 mod policies;
+mod registers;
 mod rules;
 mod shutdown;
 mod suppression_lists;
@@ -128,6 +129,9 @@ on_both_stores!(
     suppression_lists::a_list_is_added_once_and_what_is_wrong_with_it_is_named,
     suppression_lists::nobody_on_an_uploaded_list_is_called_whatever_is_uploaded_next,
     suppression_lists::what_is_no_list_is_refused_and_nobody_is_added,
+    registers::nobody_is_called_by_a_register_before_a_whole_and_fresh_copy_is_imported,
+    registers::a_register_that_is_asked_for_between_claim_and_dial_withholds_the_call,
+    registers::what_is_no_register_is_refused,
     emergency::an_emergency_stop_clears_the_lines_and_lifting_it_goes_on,
     emergency::the_command_stops_what_a_running_server_does,
     emergency::an_emergency_stop_ends_talks_when_it_is_to,

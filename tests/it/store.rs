@@ -98,6 +98,8 @@ on_every_store!(
     suppressions::suppressions_are_searched_by_subject_and_reason,
     suppressions::suppressions_of_one_tenant_are_not_anothers,
     suppressions::the_first_salt_of_a_tenant_stays,
+    suppressions::what_a_tenant_sets_is_saved_part_by_part,
+    suppressions::the_latest_copy_of_each_register_is_known,
     inbox::a_repeated_signal_is_received_once,
     inbox::signals_stay_until_they_are_settled,
     events::a_log_is_read_in_order,

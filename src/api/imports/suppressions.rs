@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufReader, Seek as _, SeekFrom},
+    time::Duration,
 };
 
 use axum::{
@@ -12,6 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use futures_util::StreamExt as _;
+use jiff::{civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt as _, sync::mpsc};
 use utoipa::{IntoParams, ToSchema};
@@ -29,10 +31,11 @@ use crate::{
         Timestamp,
         ids::{SuppressionId, TenantId},
         phone::Region,
-        suppression::{Scope, Suppression, SuppressionSource},
+        register::{RegisterName, RegisterNameError},
+        suppression::{Channel, Scope, Suppression, SuppressionSource},
     },
     engine::EngineResult,
-    import::{ListError, SuppressionReader, SuppressionRow},
+    import::{ListError, SuppressionReader, SuppressionRow, code},
 };
 
 /// How many rows are added at once.
@@ -55,6 +58,11 @@ pub struct SuppressionListParams {
     reason: Option<String>,
     /// The country of numbers without `+`; the installation's without it.
     region: Option<String>,
+    /// The do-not-call register of which the list is a whole copy, such as `us-national`.
+    register: Option<String>,
+    /// When the copy was taken: a time or a day, such as `2026-11-02`; now without it.
+    #[serde(rename = "asOf")]
+    as_of: Option<String>,
 }
 
 /// The one part of the form.
@@ -80,6 +88,23 @@ pub struct ImportedSuppressions {
     pub rejected: u64,
     /// The first 1,000 of them. What could be used of such a row is on the list.
     pub rejected_rows: Vec<RejectedView>,
+    /// The register of which the list is a copy; null where none was named.
+    pub register: Option<ImportedRegister>,
+}
+
+/// A copy of a do-not-call register.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportedRegister {
+    /// The register.
+    pub name: String,
+    /// When the copy was taken.
+    #[schema(value_type = String, format = DateTime)]
+    pub as_of: Timestamp,
+    /// Whether the copy counts. One with a row that cannot be read does not, nor one in which more than
+    /// one number in a hundred does not exist: it may be broken, or of another country. Its people are
+    /// on the list all the same.
+    pub is_whole: bool,
 }
 
 /// What each row's entry has in common.
@@ -88,12 +113,45 @@ struct Common {
     region: Region,
     scope: Scope,
     reason: Option<String>,
+    /// The register of which the list is a copy, and when that was taken.
+    copy: Option<(RegisterName, Timestamp)>,
     now: Timestamp,
+}
+
+/// How the rows of a list could be read.
+#[derive(Debug, Default)]
+struct Readable {
+    n_rows: u64,
+    /// Rows whose number does not exist: nobody can be called there.
+    n_nobody: u64,
+    /// Rows that may name somebody, and cannot be read.
+    n_unread: u64,
+}
+
+impl Readable {
+    fn add(&mut self, row: &SuppressionRow) {
+        self.n_rows += 1;
+        match row.rejected.as_ref().map(|it| it.code.as_str()) {
+            None => {}
+            Some(code::PHONE_INVALID) => self.n_nobody += 1,
+            Some(_) => self.n_unread += 1,
+        }
+    }
+
+    /// Whether the list is a whole copy of a register: nobody is taken to be on none because a row
+    /// could not be read (F-72).
+    fn is_whole(&self) -> bool {
+        self.n_rows > 0 && self.n_unread == 0 && self.n_nobody <= self.n_rows / 100
+    }
 }
 
 /// Adds a list of people who must not be contacted any more, of any length. Columns are found by
 /// their usual spellings: phone, e-mail, reason, time; a list of numbers alone needs no header. What
 /// is on the list already stays as it is, so the same list again changes nothing.
+///
+/// A list that is a whole copy of a do-not-call register may say so with `register`, and with `asOf`
+/// when it was taken. Campaigns that go by the register call nobody without a copy that is at most 31
+/// days old. Who has left the register stays on the list.
 ///
 /// `POST /suppressions/import`: the CSV as the body (`text/csv`), or as the part `file` of a form. 422
 /// when it cannot be read to its end; what was read before is on the list.
@@ -108,13 +166,20 @@ pub async fn import(
     Params(params): Params<SuppressionListParams>,
     request: Request,
 ) -> ApiResult<Json<ImportedSuppressions>> {
+    let now = state.engine.clock().now();
     let common = Common {
         tenant: caller.tenant,
         region: region_of(params.region.as_deref(), state.region)?,
         scope: scope_of(params.scope.as_deref())?,
         reason: checked_reason(params.reason.as_deref().unwrap_or_default())?,
-        now: state.engine.clock().now(),
+        copy: copy_of(&params, now)?,
+        now,
     };
+    if common.copy.is_some() && !matches!(common.scope, Scope::All | Scope::Channel(Channel::Voice))
+    {
+        let detail = "a copy of a register holds for all channels, or for voice";
+        return Err(ApiError::field("/scope", "unknown", detail));
+    }
     let file = receive(&state, request).await?;
     // A task of its own: an uploader who leaves must not leave half a list behind.
     let adding = state
@@ -123,6 +188,44 @@ pub async fn import(
         .spawn(async move { add_all(&state, file, &common).await });
     let imported = adding.await.map_err(|_| worker_died())??;
     Ok(Json(imported))
+}
+
+/// The register of which the list is a copy, and when that was taken.
+fn copy_of(
+    params: &SuppressionListParams,
+    now: Timestamp,
+) -> ApiResult<Option<(RegisterName, Timestamp)>> {
+    let Some(name) = &params.register else {
+        if params.as_of.is_some() {
+            let detail = "says when a copy of a register was taken; name the register";
+            return Err(ApiError::field("/asOf", "unknown", detail));
+        }
+        return Ok(None);
+    };
+    let name = name.parse().map_err(|error: RegisterNameError| {
+        ApiError::field("/register", "form", error.to_string())
+    })?;
+    let taken_at = match &params.as_of {
+        Some(text) => taken_at(text, now)?,
+        None => now,
+    };
+    Ok(Some((name, taken_at)))
+}
+
+/// A time, or a day from its beginning (UTC). One that is ahead by less than a day is now: clocks and
+/// calendars differ that much.
+fn taken_at(text: &str, now: Timestamp) -> ApiResult<Timestamp> {
+    let refused = |code, detail| ApiError::field("/asOf", code, detail);
+    let day = |text: &str| {
+        let day: Date = text.parse().ok()?;
+        Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
+    };
+    let at = text.parse().ok().or_else(|| day(text));
+    let at = at.ok_or_else(|| refused("form", "must be a time or a day, such as 2026-11-02"))?;
+    if at > now + Duration::from_secs(24 * 60 * 60) {
+        return Err(refused("outOfRange", "must not lie ahead"));
+    }
+    Ok(at.min(now))
 }
 
 /// Writes the list to an unnamed file as it comes.
@@ -193,10 +296,27 @@ async fn add_all(
     let region = common.region;
     let reading = tokio::task::spawn_blocking(move || read(file, region, &batches));
     let mut imported = ImportedSuppressions::default();
+    let mut readable = Readable::default();
     while let Some(batch) = received.recv().await {
+        batch.iter().for_each(|row| readable.add(row));
         add(state, common, batch, &mut imported).await?;
     }
     reading.await.map_err(|_| worker_died())??;
+    // Only now: a list that broke off is no copy.
+    if let Some((name, taken_at)) = &common.copy {
+        let is_whole = readable.is_whole();
+        if is_whole {
+            let engine = &state.engine;
+            engine
+                .save_register_copy(common.tenant, name, *taken_at)
+                .await?;
+        }
+        imported.register = Some(ImportedRegister {
+            name: name.to_string(),
+            as_of: *taken_at,
+            is_whole,
+        });
+    }
     tracing::info!(
         n_added = imported.added,
         n_known = imported.known,
@@ -265,4 +385,44 @@ async fn add(
     imported.added += n_added;
     imported.known += n_entries - n_added;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
+
+    // proves F-72
+    #[test]
+    fn a_copy_that_cannot_be_read_whole_is_none() {
+        for (n_rows, n_nobody, n_unread, expected) in [
+            (1000, 0, 0, true),
+            (1000, 10, 0, true),
+            (1000, 11, 0, false),
+            (1000, 0, 1, false),
+            (1, 0, 0, true),
+            (1, 1, 0, false),
+            (0, 0, 0, false),
+        ] {
+            let readable = Readable {
+                n_rows,
+                n_nobody,
+                n_unread,
+            };
+            assert_eq!(readable.is_whole(), expected, "{readable:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_of_a_time_or_of_a_day_and_not_of_the_future() {
+        let of = |text| taken_at(text, NOW).ok();
+        let at = |text: &str| text.parse().ok();
+        assert_eq!(of("2025-10-01"), at("2025-10-01T00:00:00Z"));
+        assert_eq!(of("2025-10-01T12:00:00+02:00"), at("2025-10-01T10:00:00Z"));
+        // It is the 9th at 08:53 UTC, and the 10th in no place yet, but soon.
+        assert_eq!(of("2025-10-10"), Some(NOW));
+        assert_eq!(of("2025-10-11"), None);
+        assert_eq!(of("lately"), None);
+    }
 }

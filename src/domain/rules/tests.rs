@@ -39,6 +39,7 @@ struct Case {
     own: CampaignRules,
     added: Holidays,
     person: Person,
+    registers: Registers,
     ring: Duration,
 }
 
@@ -71,6 +72,7 @@ impl Case {
             own: CampaignRules::default(),
             added: Holidays::default(),
             person: Person::default(),
+            registers: Registers::default(),
             ring: Duration::from_secs(25),
         }
     }
@@ -97,6 +99,7 @@ impl Case {
             place: &self.place,
             rules,
             person: &self.person,
+            registers: &self.registers,
             expected_ring: self.ring,
         }
     }
@@ -119,6 +122,75 @@ impl Case {
 
 fn held(rule: Rule, until: &str) -> (Option<Rule>, Option<String>) {
     (Some(rule), Some(until.to_owned()))
+}
+
+/// A case whose copy of the national register was taken so long before [`NOW`].
+fn with_copy(age: Duration) -> Case {
+    let mut case = Case::new();
+    case.own.requires_registers = true;
+    let name = "us-national".parse().unwrap();
+    case.registers.add(name, ago(at(NOW), age));
+    case
+}
+
+// proves F-72
+#[test]
+fn nobody_is_called_by_a_copy_that_is_missing_or_older_than_31_days() {
+    let day = 24 * HOUR;
+    let moment = Duration::from_millis(1);
+    for (age, expected) in [
+        (25 * day, None),
+        (31 * day, None),
+        (31 * day + moment, Some(Rule::RegisterFresh)),
+        (32 * day, Some(Rule::RegisterFresh)),
+    ] {
+        let mut case = with_copy(age);
+        let judgement = case.judge(at(NOW));
+        assert_eq!(judgement.decided_by(), expected, "{age:?}");
+        // Time alone makes no copy younger.
+        assert_eq!(judgement.next_at().is_some(), expected.is_none());
+        // The look before the request leaves says the same.
+        let rules = RuleSet::new(&case.own, &case.added, at(NOW));
+        let last_look = judge_dial(&case.facts(&rules), at(NOW));
+        assert_eq!(last_look.decided_by(), expected, "{age:?}");
+
+        case.own.requires_registers = false;
+        assert_eq!(
+            case.judge(at(NOW)).decided_by(),
+            None,
+            "it is not asked for"
+        );
+    }
+    let mut missing = with_copy(day);
+    missing.own.registers.insert("uk-tps".parse().unwrap());
+    let judgement = missing.judge(at(NOW));
+    assert_eq!(judgement.verdict(), Verdict::Hold { until: None });
+    let decider = judgement.decider().unwrap();
+    assert_eq!(decider.rule, Rule::RegisterFresh);
+    let values: Vec<_> = decider.values.iter().map(|(k, v)| (*k, &**v)).collect();
+    assert_eq!(
+        values,
+        [
+            ("age", "none, 1 day"),
+            ("limit", "31 days"),
+            ("register", "uk-tps, us-national"),
+            ("taken", "none, 2026-11-30T15:00:00Z"),
+        ]
+    );
+}
+
+// proves F-72
+#[test]
+fn the_copies_that_a_call_was_decided_by_are_kept_with_it() {
+    let case = with_copy(HOUR);
+    let rules = RuleSet::new(&case.own, &case.added, at(NOW));
+    let kept = DecisionRecord::new(&case.facts(&rules), at(NOW)).registers;
+    assert_eq!(kept, case.registers);
+    let mut other = case;
+    other.own.requires_registers = false;
+    let rules = RuleSet::new(&other.own, &other.added, at(NOW));
+    let kept = DecisionRecord::new(&other.facts(&rules), at(NOW)).registers;
+    assert_eq!(kept, Registers::default());
 }
 
 fn stopped(rule: Rule) -> (Option<Rule>, Option<String>) {
@@ -346,6 +418,7 @@ fn a_reserved_attempt_is_looked_at_again_before_it_is_dialed() {
             place: &case.place,
             rules: &rules,
             person: &case.person,
+            registers: &Registers::default(),
             expected_ring: case.ring,
         };
         judge_dial(&facts, at(NOW)).decided_by()

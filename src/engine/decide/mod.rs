@@ -26,6 +26,7 @@ use crate::domain::{
     person::Person,
     phone::PhoneNumber,
     place::Place,
+    register::Registers,
     rules::{self, DecisionRecord, Facts, Rule, RuleSet, Verdict},
     signal::{Signal, SignalKind},
     step::Step,
@@ -161,6 +162,8 @@ pub struct Standing {
     pub place: Place,
     /// What is known of the person over all campaigns.
     pub person: Person,
+    /// The tenant's copies of the do-not-call registers that are asked for.
+    pub registers: Registers,
 }
 
 impl Standing {
@@ -170,6 +173,7 @@ impl Standing {
             rules,
             place,
             person: Person::default(),
+            registers: Registers::default(),
         }
     }
 
@@ -197,6 +201,7 @@ impl Standing {
             place: &self.place,
             rules: &self.rules,
             person: &self.person,
+            registers: &self.registers,
             expected_ring,
         }
     }

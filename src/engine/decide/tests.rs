@@ -90,6 +90,7 @@ impl Case {
                 place: Place::of(self.enrollment.phone.known().unwrap(), None, &own.zone),
                 rules: Arc::new(rules),
                 person: Person::default(),
+                registers: Registers::default(),
             },
         }
     }

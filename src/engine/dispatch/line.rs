@@ -7,12 +7,14 @@ use crate::{
         Timestamp,
         budget::{self, Spent},
         campaign::{Brake, Campaign},
-        holiday::Holidays,
         ids::PlaceKey,
         pacing::{self, Gate, Usage},
         rules::Rule,
     },
-    engine::{Core, EngineResult, rules::RulesInForce},
+    engine::{
+        Core, EngineResult,
+        rules::{RulesInForce, TenantWide},
+    },
 };
 
 /// A campaign in the line for dial starts.
@@ -42,7 +44,7 @@ impl Line {
         core: &Arc<Core>,
         campaign: Campaign,
         own: Usage,
-        holidays: &Holidays,
+        wide: &TenantWide,
         now: Timestamp,
     ) -> EngineResult<Self> {
         if let Some(until) = core.rest_until().filter(|until| *until > now) {
@@ -51,7 +53,7 @@ impl Line {
         if let Some(until) = core.numbers_rest_until(&campaign, now).await? {
             return Ok(Self::NotBefore(Some(until)));
         }
-        let rules = core.rules_in_force(&campaign, holidays, now).await?;
+        let rules = core.rules_in_force(&campaign, wide, now).await?;
         let open = rules.open_places(&campaign, now);
         if open.places.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Self::NotBefore(open.changes_at));

@@ -156,7 +156,7 @@ async fn dispatch_tenant(
         if own.n_open == 0 && complete_if_done(core, &campaign).await? {
             continue;
         }
-        match Line::of(core, campaign, own, &wide.holidays, now).await? {
+        match Line::of(core, campaign, own, &wide, now).await? {
             Line::Ready(ready) => lines.push(ready),
             Line::NotBefore(at) => next = min(next, at.unwrap_or(next)),
         }

@@ -28,7 +28,7 @@ use crate::{
         step::{Step as CampaignStep, VoiceCall},
         text::Template,
     },
-    store::{EnrollmentFilter, PageRequest, Store, TenantRules},
+    store::{EnrollmentFilter, PageRequest, Store},
 };
 
 /// How often the auditors look at the store.
@@ -434,11 +434,7 @@ impl World {
         };
         let mut holidays = Holidays::default();
         holidays.add(None, day, "eve");
-        let rules = TenantRules {
-            holidays,
-            salt: "salt".to_owned(),
-        };
-        at_once(self.store.save_tenant_rules(tenant, &rules));
+        at_once(self.store.save_holidays(tenant, &holidays));
     }
 
     /// Puts a campaign and its people into the store and takes them down.

@@ -20,12 +20,14 @@ use crate::{
         erasure::Identity,
         event::{Event, StoredEvent},
         halt::{Halt, HaltScope, Halts},
+        holiday::Holidays,
         ids::{
             AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
             SessionId, SuppressionId, TenantId, UserId,
         },
         pacing::Usage,
         phone::PhoneNumber,
+        register::RegisterName,
         rules::Rule,
         suppression::{Subject, Suppression},
     },
@@ -497,17 +499,27 @@ impl Suppressions for FaultyStore {
             .await
     }
 
-    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
+    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<TenantRules> {
         self.run(Read, self.inner.tenant_rules(tenant)).await
     }
 
-    async fn save_tenant_rules(
+    async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> StoreResult<()> {
+        self.run(Write, self.inner.save_holidays(tenant, holidays))
+            .await
+    }
+
+    async fn keep_salt(&self, tenant: TenantId, salt: &str) -> StoreResult<String> {
+        self.run(Write, self.inner.keep_salt(tenant, salt)).await
+    }
+
+    async fn save_register_copy(
         &self,
         tenant: TenantId,
-        rules: &TenantRules,
-    ) -> StoreResult<TenantRules> {
-        self.run(Write, self.inner.save_tenant_rules(tenant, rules))
-            .await
+        register: &RegisterName,
+        taken_at: Timestamp,
+    ) -> StoreResult<()> {
+        let saving = self.inner.save_register_copy(tenant, register, taken_at);
+        self.run(Write, saving).await
     }
 }
 

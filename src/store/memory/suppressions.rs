@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::{
     domain::{
+        Timestamp,
+        holiday::Holidays,
         ids::{SuppressionId, TenantId},
+        register::RegisterName,
         suppression::{Scope, Subject, Suppression},
     },
     store::{
@@ -159,18 +162,32 @@ impl store::Suppressions for MemoryStore {
         Ok(self.records().suppressions.lift(tenant, id, lift))
     }
 
-    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
-        Ok(self.records().suppressions.rules.get(&tenant).cloned())
+    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<TenantRules> {
+        let kept = self.records().suppressions.rules.get(&tenant).cloned();
+        Ok(kept.unwrap_or_default())
     }
 
-    async fn save_tenant_rules(
+    async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> StoreResult<()> {
+        let all = &mut self.records().suppressions.rules;
+        all.entry(tenant).or_default().holidays = holidays.clone();
+        Ok(())
+    }
+
+    async fn keep_salt(&self, tenant: TenantId, salt: &str) -> StoreResult<String> {
+        let all = &mut self.records().suppressions.rules;
+        let kept = &mut all.entry(tenant).or_default().salt;
+        Ok(kept.get_or_insert_with(|| salt.to_owned()).clone())
+    }
+
+    async fn save_register_copy(
         &self,
         tenant: TenantId,
-        rules: &TenantRules,
-    ) -> StoreResult<TenantRules> {
+        register: &RegisterName,
+        taken_at: Timestamp,
+    ) -> StoreResult<()> {
         let all = &mut self.records().suppressions.rules;
-        let kept = all.entry(tenant).or_insert_with(|| rules.clone());
-        kept.holidays = rules.holidays.clone();
-        Ok(kept.clone())
+        let registers = &mut all.entry(tenant).or_default().registers;
+        registers.add(register.clone(), taken_at);
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use mongodb::{
     bson::{Document, doc},
-    options::ReturnDocument,
+    options::{ReturnDocument, UpdateModifications},
 };
 
 use super::{
@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     domain::{
+        Timestamp,
+        holiday::Holidays,
         ids::{SuppressionId, TenantId},
+        register::RegisterName,
         suppression::{Subject, Suppression},
     },
     store::{
@@ -104,26 +107,68 @@ impl Suppressions for MongoStore {
         Ok(lifted.matched_count > 0)
     }
 
-    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
+    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<TenantRules> {
         let found = self
             .collection("tenantRules")
             .find_one(doc! {"_id": tenant.to_string()})
             .await?;
-        found.map(read_rules).transpose()
+        let rules = found.map(read_rules).transpose()?;
+        Ok(rules.unwrap_or_default())
     }
 
-    async fn save_tenant_rules(
+    async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> StoreResult<()> {
+        let holidays = HolidaysRecord(holidays.clone());
+        let holidays = mongodb::bson::serialize_to_bson(&holidays)
+            .map_err(|error| unreadable(HOLIDAYS, error))?;
+        let update = doc! {"$set": {"holidays": holidays}};
+        change_rules(self, tenant, update).await.map(drop)
+    }
+
+    async fn keep_salt(&self, tenant: TenantId, salt: &str) -> StoreResult<String> {
+        let first = doc! {"$ifNull": ["$salt", {"$literal": salt}]};
+        let update = vec![doc! {"$set": {"salt": first}}];
+        let kept = change_rules(self, tenant, update).await?;
+        let kept = kept.get_str("salt");
+        Ok(kept.map_err(|error| unreadable(SALT, error))?.to_owned())
+    }
+
+    async fn save_register_copy(
         &self,
         tenant: TenantId,
-        rules: &TenantRules,
-    ) -> StoreResult<TenantRules> {
-        let saved = save_rules(self, tenant, rules).await;
-        match saved {
-            // Another process saved the first ones at this moment: now they are there to be changed.
-            Err(error) if is_taken(&error) => read_rules(save_rules(self, tenant, rules).await?),
-            saved => read_rules(saved?),
-        }
+        register: &RegisterName,
+        taken_at: Timestamp,
+    ) -> StoreResult<()> {
+        // Its name has no character that means anything in a path.
+        let field = format!("registers.{register}");
+        let update = doc! {"$max": {field: taken_at.as_millisecond()}};
+        change_rules(self, tenant, update).await.map(drop)
     }
+}
+
+const HOLIDAYS: &str = "a tenant's holidays";
+const SALT: &str = "a tenant's salt";
+const REGISTERS: &str = "a tenant's copies of registers";
+
+/// Changes what a tenant has set, and gives it as it is then.
+async fn change_rules(
+    store: &MongoStore,
+    tenant: TenantId,
+    update: impl Into<UpdateModifications>,
+) -> StoreResult<Document> {
+    let update = update.into();
+    let rules = store.collection("tenantRules");
+    let change = || {
+        rules
+            .find_one_and_update(doc! {"_id": tenant.to_string()}, update.clone())
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+    };
+    let changed = match change().await {
+        // Another process saved the first ones at this moment: now they are there to be changed.
+        Err(error) if is_taken(&error) => change().await?,
+        changed => changed?,
+    };
+    Ok(changed.unwrap_or_default())
 }
 
 async fn add(store: &MongoStore, entries: &[Suppression]) -> StoreResult<u64> {
@@ -153,32 +198,25 @@ fn read_entry(document: Document) -> StoreResult<SuppressionEntry> {
     })
 }
 
-async fn save_rules(
-    store: &MongoStore,
-    tenant: TenantId,
-    rules: &TenantRules,
-) -> Result<Document, mongodb::error::Error> {
-    let holidays = mongodb::bson::serialize_to_bson(&HolidaysRecord(rules.holidays.clone()))?;
-    let update = doc! {
-        "$set": {"holidays": holidays},
-        "$setOnInsert": {"salt": &rules.salt},
-    };
-    let saved = store
-        .collection("tenantRules")
-        .find_one_and_update(doc! {"_id": tenant.to_string()}, update)
-        .upsert(true)
-        .return_document(ReturnDocument::After)
-        .await?;
-    Ok(saved.unwrap_or_default())
-}
-
 fn read_rules(document: Document) -> StoreResult<TenantRules> {
-    let damaged = |error: String| unreadable("a tenant's rules", error);
-    let holidays = document.get("holidays").cloned().unwrap_or_default();
-    let holidays = mongodb::bson::deserialize_from_bson::<HolidaysRecord>(holidays);
-    let salt = document.get_str("salt");
-    Ok(TenantRules {
-        holidays: holidays.map_err(|error| damaged(error.to_string()))?.into(),
-        salt: salt.map_err(|error| damaged(error.to_string()))?.to_owned(),
-    })
+    let mut rules = TenantRules::default();
+    if let Some(holidays) = document.get("holidays") {
+        let read = mongodb::bson::deserialize_from_bson::<HolidaysRecord>(holidays.clone());
+        rules.holidays = read.map_err(|error| unreadable(HOLIDAYS, error))?.into();
+    }
+    if let Some(salt) = document.get("salt") {
+        let salt = salt
+            .as_str()
+            .ok_or_else(|| unreadable(SALT, "is no text"))?;
+        rules.salt = Some(salt.to_owned());
+    }
+    if let Ok(copies) = document.get_document("registers") {
+        for (name, taken_at) in copies {
+            let taken_at = taken_at.as_i64();
+            let taken_at = taken_at.ok_or_else(|| unreadable(REGISTERS, "is no time"))?;
+            let (name, taken_at) = records::register_copy(name, taken_at)?;
+            rules.registers.add(name, taken_at);
+        }
+    }
+    Ok(rules)
 }

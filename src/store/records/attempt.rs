@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::{FaultShape, OutcomeShape, party_option},
     record,
+    suppression::registers,
     wire::{duration_ms_option, millis, millis_option, text, text_option},
 };
 use crate::domain::{
@@ -18,6 +19,7 @@ use crate::domain::{
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     place::ZoneSource,
+    register::Registers,
     rules::DecisionRecord,
 };
 
@@ -99,6 +101,8 @@ struct DecisionShape {
     region: String,
     #[serde(with = "zone_source")]
     zone_source: ZoneSource,
+    #[serde(with = "registers")]
+    registers: Registers,
 }
 
 /// What zones were taken from, by its name.

@@ -32,7 +32,9 @@ pub use enrollment::{Bucket, EnrollmentRecord, rule};
 pub use event::EventRecord;
 pub use installation::{DeploymentRecord, HaltRecord, halt_key};
 pub use signal::InboxRecord;
-pub use suppression::{HolidaysRecord, LiftRecord, SuppressionRecord, search_text, subject_key};
+pub use suppression::{
+    HolidaysRecord, LiftRecord, SuppressionRecord, register_copy, search_text, subject_key,
+};
 
 use super::{StoreError, StoreResult};
 

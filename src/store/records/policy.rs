@@ -1,6 +1,6 @@
 //! What must hold for a campaign's calls.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -16,6 +16,7 @@ use crate::domain::{
     phone::PhoneNumber,
     profile::ProfileId,
     quality::SilentLimit,
+    register::RegisterName,
     rules::CampaignRules,
     schedule::Schedule,
     window::Window,
@@ -56,6 +57,9 @@ struct RulesShape {
     min_gap: Option<Duration>,
     requires_consent: bool,
     observes_holidays: bool,
+    #[serde(with = "register_names")]
+    registers: BTreeSet<RegisterName>,
+    requires_registers: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,6 +193,26 @@ mod numbers {
         let texts = Vec::<String>::deserialize(from)?;
         let numbers = texts.iter().map(|text| text.parse());
         numbers.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
+}
+
+/// Names of registers.
+mod register_names {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(
+        names: &BTreeSet<RegisterName>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(names.iter().map(RegisterName::as_str))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeSet<RegisterName>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let names = texts.iter().map(|text| text.parse());
+        names.collect::<Result<_, _>>().map_err(D::Error::custom)
     }
 }
 

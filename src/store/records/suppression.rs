@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{
-    record,
+    record, unreadable,
     wire::{millis, text, text_option},
 };
 use crate::{
@@ -12,9 +12,10 @@ use crate::{
         holiday::Holidays,
         ids::{SuppressionId, TenantId, UserId},
         place::RegionCode,
+        register::{RegisterName, RegisterNameError, Registers},
         suppression::{Scope, Subject, Suppression, SuppressionSource},
     },
-    store::Lift,
+    store::{Lift, StoreResult},
 };
 
 record!(
@@ -137,6 +138,36 @@ struct Day {
     #[serde(with = "text")]
     date: jiff::civil::Date,
     name: String,
+}
+
+/// A copy of a register, by its name and when it was taken.
+pub fn register_copy(name: &str, taken_at_ms: i64) -> StoreResult<(RegisterName, Timestamp)> {
+    let damaged = |error: String| unreadable("a copy of a register", error);
+    let name = name.parse();
+    let name = name.map_err(|error: RegisterNameError| damaged(error.to_string()))?;
+    let taken_at = Timestamp::from_millisecond(taken_at_ms);
+    Ok((name, taken_at.map_err(|error| damaged(error.to_string()))?))
+}
+
+/// Copies of registers: when each was taken, by name.
+pub mod registers {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    pub fn serialize<S: Serializer>(registers: &Registers, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(
+            registers
+                .iter()
+                .map(|(name, at)| (name.as_str(), at.as_millisecond())),
+        )
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Registers, D::Error> {
+        let copies = BTreeMap::<String, i64>::deserialize(from)?;
+        let copies = copies.iter().map(|(name, at)| register_copy(name, *at));
+        copies.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
 }
 
 /// Days in a list.

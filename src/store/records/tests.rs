@@ -44,6 +44,12 @@ fn attempt(state: AttemptState) -> Attempt {
             at: NOW,
             local: "2025-10-09T04:53:20-04:00[America/New_York]".to_owned(),
             region: "US-NY".to_owned(),
+            registers: [(
+                "us-national".parse().unwrap(),
+                Timestamp::constant(1_760_000_000, 0),
+            )]
+            .into_iter()
+            .collect(),
             zone_source: ZoneSource::Number,
         }),
         state,

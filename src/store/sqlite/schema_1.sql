@@ -61,8 +61,15 @@ CREATE INDEX suppressions_newest ON suppressions (tenant, added_at, id);
 
 CREATE TABLE tenant_rules (
     tenant TEXT PRIMARY KEY,
-    salt TEXT NOT NULL,
-    holidays TEXT NOT NULL
+    salt TEXT,
+    holidays TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE register_copies (
+    tenant TEXT NOT NULL,
+    register TEXT NOT NULL,
+    taken_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, register)
 ) STRICT, WITHOUT ROWID;
 
 -- `position` is the order of adding. `ready_at` is when a waiting enrollment may be claimed: its

@@ -6,7 +6,10 @@ use rusqlite::{Connection, Row, params};
 use super::{SqliteStore, from_sql, reads};
 use crate::{
     domain::{
+        Timestamp,
+        holiday::Holidays,
         ids::{SuppressionId, TenantId},
+        register::RegisterName,
         suppression::{Subject, Suppression},
     },
     store::{
@@ -87,29 +90,59 @@ impl Suppressions for SqliteStore {
         .await
     }
 
-    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
+    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<TenantRules> {
         self.read(move |connection| find_rules(connection, tenant))
             .await
     }
 
-    async fn save_tenant_rules(
-        &self,
-        tenant: TenantId,
-        rules: &TenantRules,
-    ) -> StoreResult<TenantRules> {
-        let rules = rules.clone();
+    async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> StoreResult<()> {
+        let holidays = records::to_json(&HolidaysRecord(holidays.clone()));
         self.write(move |connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO tenant_rules (tenant, salt, holidays) VALUES (?1, ?2, ?3)
+                    "INSERT INTO tenant_rules (tenant, holidays) VALUES (?1, ?2)
                      ON CONFLICT DO UPDATE SET holidays = excluded.holidays",
+                )?
+                .execute([tenant.to_string(), holidays])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn keep_salt(&self, tenant: TenantId, salt: &str) -> StoreResult<String> {
+        let salt = salt.to_owned();
+        self.write(move |connection| {
+            let kept = connection
+                .prepare_cached(
+                    "INSERT INTO tenant_rules (tenant, salt) VALUES (?1, ?2)
+                     ON CONFLICT DO UPDATE SET salt = coalesce(salt, excluded.salt)
+                     RETURNING salt",
+                )?
+                .query_row([tenant.to_string(), salt], |row| row.get(0))?;
+            Ok(kept)
+        })
+        .await
+    }
+
+    async fn save_register_copy(
+        &self,
+        tenant: TenantId,
+        register: &RegisterName,
+        taken_at: Timestamp,
+    ) -> StoreResult<()> {
+        let register = register.to_string();
+        self.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO register_copies (tenant, register, taken_at) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET taken_at = max(taken_at, excluded.taken_at)",
                 )?
                 .execute(params![
                     tenant.to_string(),
-                    rules.salt,
-                    records::to_json(&HolidaysRecord(rules.holidays.clone()))
+                    register,
+                    taken_at.as_millisecond()
                 ])?;
-            Ok(find_rules(connection, tenant)?.unwrap_or(rules))
+            Ok(())
         })
         .await
     }
@@ -180,15 +213,28 @@ fn read_entry(row: &Row<'_>) -> StoreResult<SuppressionEntry> {
     })
 }
 
-fn find_rules(connection: &Connection, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
+fn find_rules(connection: &Connection, tenant: TenantId) -> StoreResult<TenantRules> {
+    let mut rules = TenantRules::default();
     let mut statement =
         connection.prepare_cached("SELECT holidays, salt FROM tenant_rules WHERE tenant = ?1")?;
     let mut rows = statement.query([tenant.to_string()])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    Ok(Some(TenantRules {
-        holidays: reads::body::<HolidaysRecord>("a tenant's rules", row, 0)?.into(),
-        salt: row.get(1)?,
-    }))
+    if let Some(row) = rows.next()? {
+        let holidays: Option<String> = row.get(0)?;
+        let holidays =
+            holidays.map(|json| records::from_json::<HolidaysRecord>("a tenant's holidays", &json));
+        rules.holidays = holidays
+            .transpose()?
+            .map(Holidays::from)
+            .unwrap_or_default();
+        rules.salt = row.get(1)?;
+    }
+    let mut statement = connection
+        .prepare_cached("SELECT register, taken_at FROM register_copies WHERE tenant = ?1")?;
+    let mut copies = statement.query([tenant.to_string()])?;
+    while let Some(row) = copies.next()? {
+        let (name, taken_at): (String, i64) = (row.get(0)?, row.get(1)?);
+        let (name, taken_at) = records::register_copy(&name, taken_at)?;
+        rules.registers.add(name, taken_at);
+    }
+    Ok(rules)
 }

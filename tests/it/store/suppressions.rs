@@ -4,6 +4,7 @@ use dialtone::{
     domain::{
         holiday::Holidays,
         ids::{SuppressionId, TenantId, UserId},
+        register::RegisterName,
         suppression::{Channel, Scope, Subject, Suppression, SuppressionSource},
     },
     store::{Lift, PageRequest, Store, SuppressionEntry, TenantRules},
@@ -190,58 +191,121 @@ pub async fn suppressions_of_one_tenant_are_not_anothers(home: Arc<Home>) {
     let found = store.suppressions_of(nobody, &[phone(1)]).await;
     assert_eq!(found.unwrap(), []);
     assert_eq!(list(&*store, nobody, None).await, []);
-    let rules = TenantRules {
-        holidays: Holidays::default(),
-        salt: "s".to_owned(),
-    };
-    store.save_tenant_rules(tenant, &rules).await.unwrap();
-    assert_eq!(store.tenant_rules(nobody).await.unwrap(), None);
+    store.save_holidays(tenant, &christmas_eve()).await.unwrap();
+    store.keep_salt(tenant, "s").await.unwrap();
+    let name = "us-national".parse().unwrap();
+    store.save_register_copy(tenant, &name, NOW).await.unwrap();
+    let kept = store.tenant_rules(nobody).await.unwrap();
+    assert_eq!(kept, TenantRules::default());
+}
+
+fn christmas_eve() -> Holidays {
+    let mut holidays = Holidays::default();
+    holidays.add(None, "2026-12-24".parse().unwrap(), "Christmas Eve");
+    let texas = "Texas Independence Day";
+    holidays.add("US-TX".parse().ok(), "2027-03-02".parse().unwrap(), texas);
+    holidays
 }
 
 pub async fn the_first_salt_of_a_tenant_stays(home: Arc<Home>) {
     let store = home.open().await;
     let tenant = fresh(TenantId::new);
-    assert_eq!(store.tenant_rules(tenant).await.unwrap(), None);
-    let mut holidays = Holidays::default();
-    holidays.add(None, "2026-12-24".parse().unwrap(), "Christmas Eve");
-    holidays.add(
-        "US-TX".parse().ok(),
-        "2027-03-02".parse().unwrap(),
-        "Texas Independence Day",
-    );
-    let first = TenantRules {
-        holidays,
-        salt: "first".to_owned(),
-    };
-    let saved = store.save_tenant_rules(tenant, &first).await.unwrap();
-    assert_eq!(saved, first);
-    assert_eq!(store.tenant_rules(tenant).await.unwrap(), Some(first));
-    let later = TenantRules {
-        holidays: Holidays::default(),
-        salt: "second".to_owned(),
-    };
-    let kept = TenantRules {
-        salt: "first".to_owned(),
-        ..later.clone()
-    };
-    let saved = store.save_tenant_rules(tenant, &later).await.unwrap();
-    assert_eq!(saved, kept);
-    assert_eq!(store.tenant_rules(tenant).await.unwrap(), Some(kept));
+    let kept = store.tenant_rules(tenant).await.unwrap();
+    assert_eq!((kept.salt, kept.holidays), (None, Holidays::default()));
+    for salt in ["first", "second"] {
+        let kept = store.keep_salt(tenant, salt).await.unwrap();
+        assert_eq!(kept, "first");
+    }
+    let kept = store.tenant_rules(tenant).await.unwrap();
+    assert_eq!(kept.salt.as_deref(), Some("first"));
 
     // Of processes that start at the same moment, all go on with one salt.
     let other = fresh(TenantId::new);
     let mut saving = JoinSet::new();
     for i in 0..4 {
         let store = home.open().await;
-        let rules = TenantRules {
-            holidays: Holidays::default(),
-            salt: format!("salt {i}"),
-        };
         saving.spawn(async move {
-            let saved = store.save_tenant_rules(other, &rules).await;
-            saved.unwrap().salt
+            let salt = format!("salt {i}");
+            store.keep_salt(other, &salt).await.unwrap()
         });
     }
     let salts = saving.join_all().await;
     assert!(salts.iter().all(|salt| *salt == salts[0]), "{salts:?}");
+}
+
+pub async fn what_a_tenant_sets_is_saved_part_by_part(home: Arc<Home>) {
+    let store = home.open().await;
+    let name: RegisterName = "us-national".parse().unwrap();
+    // Whichever is saved first, the others find it as it is.
+    for first in 0..3 {
+        let tenant = fresh(TenantId::new);
+        for part in (0..3).map(|n| (first + n) % 3) {
+            match part {
+                0 => store.save_holidays(tenant, &christmas_eve()).await.unwrap(),
+                1 => drop(store.keep_salt(tenant, "salt").await.unwrap()),
+                _ => {
+                    let saved = store.save_register_copy(tenant, &name, NOW).await;
+                    saved.unwrap();
+                }
+            }
+        }
+        let kept = store.tenant_rules(tenant).await.unwrap();
+        let expected = TenantRules {
+            holidays: christmas_eve(),
+            registers: [(name.clone(), NOW)].into_iter().collect(),
+            salt: Some("salt".to_owned()),
+        };
+        assert_eq!(kept, expected, "{first} first");
+        let none = Holidays::default();
+        store.save_holidays(tenant, &none).await.unwrap();
+        let kept = store.tenant_rules(tenant).await.unwrap();
+        let holidays = none;
+        assert_eq!(
+            kept,
+            TenantRules {
+                holidays,
+                ..expected
+            }
+        );
+    }
+    // At once, from several processes.
+    for _ in 0..10 {
+        let tenant = fresh(TenantId::new);
+        let [one, two, three] = [home.open().await, home.open().await, home.open().await];
+        let days = christmas_eve();
+        let (holidays, salt, copy) = tokio::join!(
+            one.save_holidays(tenant, &days),
+            two.keep_salt(tenant, "salt"),
+            three.save_register_copy(tenant, &name, NOW),
+        );
+        holidays.unwrap();
+        assert_eq!(salt.unwrap(), "salt");
+        copy.unwrap();
+        let kept = store.tenant_rules(tenant).await.unwrap();
+        assert_eq!(kept.holidays, days);
+        assert_eq!(kept.salt.as_deref(), Some("salt"));
+        assert_eq!(kept.registers.taken_at(&name), Some(NOW));
+    }
+}
+
+// proves F-72
+pub async fn the_latest_copy_of_each_register_is_known(home: Arc<Home>) {
+    let store = home.open().await;
+    let tenant = fresh(TenantId::new);
+    let [national, texas]: [RegisterName; 2] =
+        ["us-national", "us-texas"].map(|name| name.parse().unwrap());
+    for (name, after) in [
+        (&national, 50),
+        (&national, 90),
+        (&national, 70),
+        (&texas, 10),
+    ] {
+        let taken_at = NOW + seconds(after);
+        let saved = store.save_register_copy(tenant, name, taken_at).await;
+        saved.unwrap();
+    }
+    let kept = store.tenant_rules(tenant).await.unwrap().registers;
+    let copies: Vec<_> = kept.iter().collect();
+    let expected = [(&national, NOW + seconds(90)), (&texas, NOW + seconds(10))];
+    assert_eq!(copies, expected);
 }
