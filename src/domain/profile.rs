@@ -410,7 +410,7 @@ mod tests {
             ("us-strict", "US-NY", "mon-sun 08:00-21:00"),
             ("us-strict", "US-FL", "mon-sun 08:00-20:00"),
             ("us-strict", "US-TX", "mon-sat 09:00-21:00, sun 12:00-21:00"),
-            ("us-strict", "US", "mon-fri 10:00-18:00, sat 10:00-17:00"),
+            ("us-strict", "US", "mon-fri 10:00-18:00"),
             ("uk", "GB", "mon-fri 08:00-21:00, sat-sun 09:00-20:00"),
             ("au", "AU-NSW", "mon-fri 09:00-20:00, sat 09:00-17:00"),
             ("ca", "CA-ON", "mon-fri 09:00-21:30, sat-sun 10:00-18:00"),
