@@ -234,9 +234,10 @@ impl Core {
     fn numbers_finding(&self, campaign: &Campaign, at: Timestamp) -> Finding {
         let pool = self.caller_pool(campaign);
         let usage = self.number_usage(campaign.tenant);
-        let rest = caller_id::next_free_at(&pool, &usage, at).filter(|free_at| *free_at > at);
+        let free_at = caller_id::next_free_at(&pool, &usage, at);
+        let is_reached = free_at.is_none_or(|free_at| free_at > at);
         let numbers = BTreeMap::from([("numbers", pool.numbers.len().to_string())]);
-        Finding::of_limit(Rule::CallerId, rest.is_some(), rest, numbers, at)
+        Finding::of_limit(Rule::CallerId, is_reached, free_at, numbers, at)
     }
 
     /// What the limits say that depend on the person's number.

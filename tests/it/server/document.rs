@@ -52,6 +52,7 @@ const ROUTES: &[&str] = &[
     "GET /api/v1/suppressions",
     "POST /api/v1/suppressions",
     "POST /api/v1/suppressions/import",
+    "GET /api/v1/suppressions/registers",
     "POST /api/v1/suppressions/{id}/lift",
     "GET /healthz",
     "GET /readyz",
