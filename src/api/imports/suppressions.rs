@@ -146,8 +146,9 @@ impl Readable {
 }
 
 /// Adds a list of people who must not be contacted any more, of any length. Columns are found by
-/// their usual spellings: phone, e-mail, reason, time; a list of numbers alone needs no header. What
-/// is on the list already stays as it is, so the same list again changes nothing.
+/// their usual spellings: phone, e-mail, reason, time; a list of numbers alone needs no header, and may
+/// have area codes in a column of their own, as the national registry of the United States is given
+/// out. What is on the list already stays as it is, so the same list again changes nothing.
 ///
 /// A list that is a whole copy of a do-not-call register may say so with `register`, and with `asOf`
 /// when it was taken. Campaigns that go by the register call nobody without a copy that is at most 31
