@@ -195,6 +195,14 @@ pub trait Enrollments: Send + Sync + 'static {
         id: EnrollmentId,
     ) -> StoreResult<Option<Enrollment>>;
 
+    /// One enrollment with its campaign, read together; none when either is unknown, or the campaign is
+    /// deleted.
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>>;
+
     /// A campaign's enrollments in the order they were added.
     async fn list_enrollments(
         &self,
@@ -739,6 +747,15 @@ pub struct Deployment {
     pub since: Timestamp,
     /// When it last noted that it writes into them.
     pub beat_at: Timestamp,
+}
+
+/// An enrollment and the campaign that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InCampaign {
+    /// The enrollment.
+    pub enrollment: Enrollment,
+    /// Its campaign.
+    pub campaign: Campaign,
 }
 
 /// An enrollment to save, and what belongs to it.

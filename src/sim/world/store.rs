@@ -32,8 +32,9 @@ use crate::{
     store::{
         Accounts, CallFilter, CallTotals, CallerUsage, CampaignFilter, Campaigns, ClaimRequest,
         Commit, Contacts, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing,
-        Figures, Imports, Inbox, InboxEntry, Installation, Lift, Page, PageRequest, People, Store,
-        StoreError, StoreResult, SuppressionEntry, Suppressions, TenantRules, WaitingGroup,
+        Figures, Imports, InCampaign, Inbox, InboxEntry, Installation, Lift, Page, PageRequest,
+        People, Store, StoreError, StoreResult, SuppressionEntry, Suppressions, TenantRules,
+        WaitingGroup,
     },
 };
 
@@ -193,6 +194,15 @@ impl Enrollments for FaultyStore {
         id: EnrollmentId,
     ) -> StoreResult<Option<Enrollment>> {
         self.run(Read, self.inner.find_enrollment(tenant, id)).await
+    }
+
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>> {
+        self.run(Read, self.inner.find_in_campaign(tenant, id))
+            .await
     }
 
     async fn list_enrollments(
