@@ -13,19 +13,22 @@ use std::{
 use tracing::warn;
 
 use super::{Core, EngineResult, decide::Standing, erase};
-use crate::domain::{
-    Timestamp,
-    attempt::AttemptState,
-    campaign::Campaign,
-    enrollment::{CallRecord, Enrollment},
-    erasure::Identity,
-    holiday::Holidays,
-    ids::{AttemptId, CampaignId, PlaceKey, TenantId},
-    person::{PastAttempt, PastAttemptKind, Person},
-    place::Place,
-    quality::{self, Reception},
-    rules::{self, RuleSet},
-    window::Opening,
+use crate::{
+    domain::{
+        Timestamp,
+        attempt::AttemptState,
+        campaign::Campaign,
+        enrollment::{CallRecord, Enrollment},
+        erasure::Identity,
+        holiday::Holidays,
+        ids::{AttemptId, CampaignId, PlaceKey, TenantId},
+        person::{PastAttempt, PastAttemptKind, Person},
+        place::Place,
+        quality::{self, Reception},
+        rules::{self, RuleSet},
+        window::Opening,
+    },
+    store::TenantRules,
 };
 
 /// How long a campaign's resolved rules are used before its profile is looked up anew: another
@@ -51,6 +54,16 @@ pub(super) struct TenantWide {
     pub holidays: Holidays,
     /// What hashes of erased numbers are made with; none where nobody was erased.
     salt: Option<String>,
+}
+
+impl TenantWide {
+    /// What is kept, if anything.
+    pub fn of(kept: Option<TenantRules>) -> Self {
+        kept.map_or_else(Self::default, |kept| Self {
+            holidays: kept.holidays,
+            salt: Some(kept.salt),
+        })
+    }
 }
 
 /// Where people may be called.
@@ -100,11 +113,7 @@ impl RulesInForce {
 impl Core {
     /// What the tenant has set for all its campaigns.
     pub(super) async fn tenant_wide(&self, tenant: TenantId) -> EngineResult<TenantWide> {
-        let kept = self.store.tenant_rules(tenant).await?;
-        Ok(kept.map_or_else(TenantWide::default, |kept| TenantWide {
-            holidays: kept.holidays,
-            salt: Some(kept.salt),
-        }))
+        Ok(TenantWide::of(self.store.tenant_rules(tenant).await?))
     }
 
     /// The campaign's rules as they hold at `now`.

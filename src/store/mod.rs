@@ -283,6 +283,9 @@ pub trait Dispatch: Send + Sync + 'static {
     /// The tenant's campaigns that wait for their start, soonest created first.
     async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>>;
 
+    /// What a round of dispatch begins with, read together.
+    async fn outlook(&self, tenant: TenantId) -> StoreResult<Outlook>;
+
     /// What is up in each campaign that has any attempt, counted from the attempts.
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>>;
 
@@ -636,6 +639,21 @@ pub trait Accounts: Send + Sync + 'static {
 /// Rises with each new holder of a tenant's lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fencing(pub u64);
+
+/// What a round of dispatch for a tenant begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// The emergency stops that hold.
+    pub halts: Halts,
+    /// As [`Dispatch::active_campaigns`].
+    pub active: Vec<Campaign>,
+    /// As [`Dispatch::scheduled_campaigns`].
+    pub scheduled: Vec<Campaign>,
+    /// As [`Suppressions::tenant_rules`].
+    pub rules: Option<TenantRules>,
+    /// As [`Dispatch::usage`]; not counted where no campaign is active or scheduled.
+    pub usage: BTreeMap<CampaignId, Usage>,
+}
 
 /// What to claim, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]

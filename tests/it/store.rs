@@ -78,6 +78,7 @@ on_every_store!(
     claims::active_campaigns_come_oldest_start_first,
     claims::scheduled_campaigns_come_first_created_first,
     claims::open_enrollments_become_overdue,
+    claims::an_outlook_is_what_is_read_one_by_one,
     claims::a_tenant_is_added_once,
     figures::places_are_known_and_change_with_the_version,
     figures::those_that_wait_are_counted_by_place_rule_and_time,

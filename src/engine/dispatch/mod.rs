@@ -27,7 +27,7 @@ use crate::{
         ids::TenantId,
         pacing::{self, Gate, Usage},
     },
-    store::{Fencing, StoreError},
+    store::{Fencing, Outlook, StoreError},
 };
 
 /// The most dial starts of one campaign in one round, so that the others get their turn.
@@ -138,8 +138,14 @@ async fn dispatch_tenant(
     mut fencing: Fencing,
     now: Timestamp,
 ) -> EngineResult<Timestamp> {
-    let (campaigns, mut next) = schedule::keep(core, tenant, now).await?;
-    let halts = core.store.halts(tenant).await?;
+    let Outlook {
+        halts,
+        active,
+        scheduled,
+        rules,
+        usage,
+    } = core.store.outlook(tenant).await?;
+    let (campaigns, mut next) = schedule::keep(core, tenant, (scheduled, active), now).await?;
     if halts.in_force().is_some() {
         core.clear_lines(tenant, halts.end_talks()).await?;
         return Ok(next);
@@ -147,8 +153,7 @@ async fn dispatch_tenant(
     if campaigns.is_empty() {
         return Ok(next);
     }
-    let usage = core.store.usage(tenant).await?;
-    let wide = core.tenant_wide(tenant).await?;
+    let wide = TenantWide::of(rules);
     let mut total = sum(usage.values());
     let mut lines = Vec::with_capacity(campaigns.len());
     for campaign in campaigns {

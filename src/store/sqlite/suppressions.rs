@@ -180,7 +180,8 @@ fn read_entry(row: &Row<'_>) -> StoreResult<SuppressionEntry> {
     })
 }
 
-fn find_rules(connection: &Connection, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
+/// What the tenant has set for all its campaigns.
+pub fn find_rules(connection: &Connection, tenant: TenantId) -> StoreResult<Option<TenantRules>> {
     let mut statement =
         connection.prepare_cached("SELECT holidays, salt FROM tenant_rules WHERE tenant = ?1")?;
     let mut rows = statement.query([tenant.to_string()])?;
