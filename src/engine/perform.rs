@@ -163,12 +163,16 @@ impl Core {
                 return Ok(None);
             };
             let again_at = self.now() + CHECK_AGAIN;
-            while self.now() < again_at
-                && self.n_halts.load(Ordering::SeqCst) == n_halts
-                && !self.closing.is_cancelled()
-            {
+            let is_fresh = || {
+                self.now() < again_at
+                    && self.n_halts.load(Ordering::SeqCst) == n_halts
+                    && !self.closing.is_cancelled()
+            };
+            while is_fresh() {
                 // A permit is taken only when it is used at once: waiting holds up nobody else.
-                let Some(permit) = self.room_before(again_at).await else {
+                let permit = self.room_before(again_at).await;
+                // Whoever stood still while waiting looks again.
+                let Some(permit) = permit.filter(|_| is_fresh()) else {
                     continue;
                 };
                 match self.depart(&campaign) {
