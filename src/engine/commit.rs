@@ -7,16 +7,15 @@ use tracing::{Instrument as _, Span, field::Empty, info, info_span};
 
 use super::{
     Core, EngineError, EngineResult,
-    decide::{Change, Decision, Input, Snapshot, decide},
+    decide::{Change, Decision, Effect, Input, Snapshot, decide},
 };
 use crate::{
     domain::{
         attempt::{Attempt, AttemptState},
-        campaign::Campaign,
         enrollment::{Enrollment, EnrollmentState},
         ids::{AttemptId, EnrollmentId, TenantId},
     },
-    store::{Commit, StoreError},
+    store::{Commit, InCampaign, StoreError},
 };
 
 /// How often a save may find that another process was faster. Each time the other one got on, so
@@ -49,15 +48,65 @@ impl Core {
         id: EnrollmentId,
         input: &Input,
     ) -> EngineResult<()> {
+        self.shielded(id, async {
+            let turn = self.turns.take(id).await;
+            let (loaded, effects) = self.load_and_decide(tenant, id, input).await?;
+            drop(turn);
+            self.perform_all(&loaded, effects).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets somebody who was just claimed be decided, and carries out what follows.
+    pub(super) async fn handle_claimed(
+        self: &Arc<Self>,
+        claimed: &InCampaign,
+        input: &Input,
+    ) -> EngineResult<()> {
+        self.shielded(claimed.enrollment.id, async {
+            let effects = self.decide_and_save(claimed, input).await?;
+            self.perform_all(claimed, effects).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A panic is this enrollment's trouble alone: the loop that came upon it goes on with the others.
+    async fn shielded(
+        &self,
+        id: EnrollmentId,
+        deciding: impl Future<Output = EngineResult<()>>,
+    ) -> EngineResult<()> {
+        AssertUnwindSafe(deciding)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                self.loops.note_panic("enrollment");
+                Err(StoreError::Unreadable {
+                    record: id.to_string(),
+                    source: "deciding on it panicked".into(),
+                }
+                .into())
+            })
+    }
+
+    /// Loads, decides and saves; gives what it was decided on, and what is to be carried out.
+    async fn load_and_decide(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+        input: &Input,
+    ) -> EngineResult<(InCampaign, Vec<Effect>)> {
         for _ in 0..MAX_CONFLICTS {
-            let enrollment = self
+            let loaded = self
                 .store
-                .find_enrollment(tenant, id)
+                .find_in_campaign(tenant, id)
                 .await?
                 .ok_or(EngineError::NotFound { what: "enrollment" })?;
-            match self.decide_and_save(&enrollment, input).await {
+            match self.decide_and_save(&loaded, input).await {
                 Err(EngineError::Store(StoreError::Conflict { .. })) => {}
-                other => return other,
+                other => return other.map(|effects| (loaded, effects)),
             }
         }
         Err(StoreError::Conflict {
@@ -66,82 +115,57 @@ impl Core {
         .into())
     }
 
-    /// One round: decides on `enrollment` as it was loaded, saves and acts. A panic is this
-    /// enrollment's trouble alone: the loop that came upon it goes on with the others.
-    pub(super) async fn decide_and_save(
-        self: &Arc<Self>,
-        enrollment: &Enrollment,
+    /// One round: decides on the enrollment as it was loaded, and saves.
+    async fn decide_and_save(
+        &self,
+        loaded: &InCampaign,
         input: &Input,
-    ) -> EngineResult<()> {
-        let deciding = self.decide_and_save_unshielded(enrollment, input);
-        AssertUnwindSafe(deciding)
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| {
-                self.loops.note_panic("enrollment");
-                Err(StoreError::Unreadable {
-                    record: enrollment.id.to_string(),
-                    source: "deciding on it panicked".into(),
-                }
-                .into())
-            })
-    }
-
-    async fn decide_and_save_unshielded(
-        self: &Arc<Self>,
-        enrollment: &Enrollment,
-        input: &Input,
-    ) -> EngineResult<()> {
-        let campaign = self
-            .store
-            .find_campaign(enrollment.tenant, enrollment.campaign)
-            .await?
-            .ok_or(EngineError::NotFound { what: "campaign" })?;
+    ) -> EngineResult<Vec<Effect>> {
+        let enrollment = &loaded.enrollment;
         let past = self.past_attempt(enrollment, input).await?;
         let snapshot = Snapshot {
-            campaign: &campaign,
+            campaign: &loaded.campaign,
             enrollment,
             past: past.as_ref(),
             timing: &self.settings.timing,
         };
         let decision = decide(&snapshot, input, self.now());
         record_ids(enrollment, &decision);
-        self.save(enrollment, &campaign, decision).await
-    }
-
-    async fn save(
-        self: &Arc<Self>,
-        before: &Enrollment,
-        campaign: &Campaign,
-        decision: Decision,
-    ) -> EngineResult<()> {
         if let Some(change) = decision.save {
-            let frees_a_place = before.open_attempt().is_some()
-                && !matches!(change.enrollment.state, EnrollmentState::Open { .. });
-            log_change(&change);
-            let Change {
-                enrollment,
-                attempt,
-                events,
-            } = change;
-            self.store
-                .commit(&Commit {
-                    enrollment,
-                    attempt,
-                    events,
-                })
-                .await?;
-            if frees_a_place {
-                self.wake.notify_one();
-            }
+            self.save(enrollment, change).await?;
         }
         if !decision.events.is_empty() {
             self.store.append_events(&decision.events).await?;
         }
-        for effect in decision.effects {
-            self.perform(before, campaign, effect).await;
+        Ok(decision.effects)
+    }
+
+    async fn save(&self, before: &Enrollment, change: Change) -> EngineResult<()> {
+        let frees_a_place = before.open_attempt().is_some()
+            && !matches!(change.enrollment.state, EnrollmentState::Open { .. });
+        log_change(&change);
+        let Change {
+            enrollment,
+            attempt,
+            events,
+        } = change;
+        self.store
+            .commit(&Commit {
+                enrollment,
+                attempt,
+                events,
+            })
+            .await?;
+        if frees_a_place {
+            self.wake.notify_one();
         }
         Ok(())
+    }
+
+    async fn perform_all(self: &Arc<Self>, loaded: &InCampaign, effects: Vec<Effect>) {
+        for effect in effects {
+            self.perform(loaded, effect).await;
+        }
     }
 
     /// The attempt that `input` is about, when it is not the open one.

@@ -27,7 +27,7 @@ impl Engine {
         signal: Signal,
     ) -> EngineResult<()> {
         let core = &self.core;
-        let tenant = self.tenant_of(attempt).await?;
+        let tenant = core.tenant_of(attempt).await?;
         let received_at = core.now();
         let entry = InboxEntry {
             key,
@@ -56,12 +56,6 @@ impl Engine {
         self.core
             .handle(tenant, attempt.enrollment, &Input::Told { attempt, signal })
             .await
-    }
-
-    /// Whose attempt that is.
-    pub(super) async fn tenant_of(&self, attempt: AttemptId) -> EngineResult<TenantId> {
-        let tenant = self.core.store.tenant_of(attempt.enrollment).await?;
-        tenant.ok_or(EngineError::NotFound { what: "attempt" })
     }
 }
 

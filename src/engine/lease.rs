@@ -38,11 +38,13 @@ impl Core {
             self.forget_lease(tenant);
             return Ok(None);
         };
-        if self
-            .lease(tenant)
-            .is_none_or(|lease| lease.fencing != fencing)
-        {
+        let before = self.lease(tenant).map(|lease| lease.fencing);
+        if before != Some(fencing) {
             info!(%tenant, fencing = fencing.0, "dispatching for tenant");
+        }
+        if before.is_some_and(|before| before.0 + 1 < fencing.0) {
+            // Another process dispatched in between, while this one was held up.
+            self.close_book(tenant);
         }
         let lease = Lease {
             fencing,

@@ -16,9 +16,11 @@
 //! - `halt`: emergency stops.
 //! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
+//! - `owners`: whose the enrollments are that were dealt with of late.
 //! - `supervise`: loops that panic begin again.
 //! - `suppress`: who must not be contacted any more.
 //! - `talk`: what the answering and the audio of a call need to know.
+//! - `turns`: decisions on one enrollment come one after the other.
 
 mod brakes;
 mod callers;
@@ -34,6 +36,7 @@ mod held;
 mod inbox;
 mod lease;
 mod operate;
+mod owners;
 mod perform;
 mod recover;
 mod rules;
@@ -41,6 +44,7 @@ mod settings;
 mod supervise;
 mod suppress;
 mod talk;
+mod turns;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -155,6 +159,8 @@ struct Core {
     /// Rises with each emergency stop that this process saved: what was read before is no last look.
     n_halts: AtomicU64,
     rules: rules::RulesByCampaign,
+    turns: turns::Turns,
+    owners: owners::Owners,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
     /// How long rounds of dispatch take of late.
@@ -240,6 +246,8 @@ impl Engine {
             hears_since: Mutex::new(Timestamp::MIN),
             n_halts: AtomicU64::new(0),
             rules: rules::RulesByCampaign::default(),
+            turns: turns::Turns::default(),
+            owners: owners::Owners::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),
             round_time: Mutex::default(),

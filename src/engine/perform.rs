@@ -21,14 +21,13 @@ use crate::{
         Timestamp,
         attempt::AttemptState,
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
-        enrollment::Enrollment,
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId, TenantId},
+        ids::{AttemptId, CallSid, CampaignId},
         pacing::{self, Lane},
         phone::PhoneNumber,
         rules::{self, Verdict},
     },
-    store::StoreError,
+    store::{InCampaign, StoreError},
     telephony::{CallRequest, CarrierError},
 };
 
@@ -41,24 +40,22 @@ pub(super) const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A saved intent on its way to the carrier.
 struct DialOrder {
-    campaign: CampaignId,
+    /// What it was decided on.
+    planned: InCampaign,
     dial_at: Timestamp,
     request: CallRequest,
 }
 
 impl Core {
-    pub(super) async fn perform(
-        self: &Arc<Self>,
-        enrollment: &Enrollment,
-        campaign: &Campaign,
-        effect: Effect,
-    ) {
+    pub(super) async fn perform(self: &Arc<Self>, loaded: &InCampaign, effect: Effect) {
+        let campaign = &loaded.campaign;
         match effect {
             Effect::Place {
                 attempt,
                 ring_timeout,
                 max_duration,
             } => {
+                self.owners.note(attempt.id.enrollment, campaign.tenant);
                 let KeptNumber::Known(to) = attempt.to else {
                     error!(attempt_id = %attempt.id, "a call without a number is not made");
                     return;
@@ -71,12 +68,11 @@ impl Core {
                     max_duration,
                 };
                 let order = DialOrder {
-                    campaign: campaign.id,
+                    planned: loaded.clone(),
                     dial_at: attempt.dial_at,
                     request,
                 };
-                self.tasks
-                    .spawn(self.clone().dial(enrollment.tenant, order));
+                self.tasks.spawn(self.clone().dial(order));
             }
             Effect::EndCall { sid } => {
                 self.tasks.spawn(self.clone().end_call(sid));
@@ -133,11 +129,12 @@ impl Core {
     /// Asks the carrier for a call at the attempt's dial start, if it may still go out then.
     ///
     /// Boxed, because what follows from the reply may be another dial.
-    fn dial(self: Arc<Self>, tenant: TenantId, order: DialOrder) -> BoxFuture<'static, ()> {
+    fn dial(self: Arc<Self>, order: DialOrder) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let attempt = order.request.attempt;
+            let tenant = order.planned.campaign.tenant;
             self.wait_until(order.dial_at).await;
-            let input = match self.wait_to_depart(tenant, &order).await {
+            let input = match self.wait_to_depart(&order).await {
                 Ok(Some(permit)) => {
                     let placed = self.carrier.place(&order.request).await;
                     let reply = without_number(reply_of(placed), &order.request.to);
@@ -159,23 +156,23 @@ impl Core {
     /// Waits until the request may leave without coming too close to the one before, and there is
     /// room for it; none when it must not leave any more. What is saved was read again less than
     /// [`CHECK_AGAIN`] before, and after the last emergency stop that this process saved.
-    async fn wait_to_depart(
-        &self,
-        tenant: TenantId,
-        order: &DialOrder,
-    ) -> EngineResult<Option<SemaphorePermit<'_>>> {
+    async fn wait_to_depart(&self, order: &DialOrder) -> EngineResult<Option<SemaphorePermit<'_>>> {
         loop {
             let n_halts = self.n_halts.load(Ordering::SeqCst);
-            let Some(campaign) = self.may_still_dial(tenant, order).await? else {
+            let Some(campaign) = self.may_still_dial(order).await? else {
                 return Ok(None);
             };
             let again_at = self.now() + CHECK_AGAIN;
-            while self.now() < again_at
-                && self.n_halts.load(Ordering::SeqCst) == n_halts
-                && !self.closing.is_cancelled()
-            {
+            let is_fresh = || {
+                self.now() < again_at
+                    && self.n_halts.load(Ordering::SeqCst) == n_halts
+                    && !self.closing.is_cancelled()
+            };
+            while is_fresh() {
                 // A permit is taken only when it is used at once: waiting holds up nobody else.
-                let Some(permit) = self.room_before(again_at).await else {
+                let permit = self.room_before(again_at).await;
+                // Whoever stood still while waiting looks again.
+                let Some(permit) = permit.filter(|_| is_fresh()) else {
                     continue;
                 };
                 match self.depart(&campaign) {
@@ -223,65 +220,67 @@ impl Core {
     }
 
     /// The campaign, if the call may still go out by what is saved now (F-05).
-    async fn may_still_dial(
-        &self,
-        tenant: TenantId,
-        order: &DialOrder,
-    ) -> EngineResult<Option<Campaign>> {
-        let attempt = order.request.attempt;
-        let (Some(campaign), Some(enrollment)) = self.load_for(tenant, order).await? else {
-            return Ok(None);
-        };
-        if !self
-            .rules_still_allow(&campaign, &enrollment, attempt)
-            .await?
-        {
-            return Ok(None);
+    async fn may_still_dial(&self, order: &DialOrder) -> EngineResult<Option<Campaign>> {
+        let tenant = order.planned.campaign.tenant;
+        let id = order.request.attempt.enrollment;
+        let mut known = order.planned.clone();
+        loop {
+            if !self
+                .rules_still_allow(&known, order.request.attempt)
+                .await?
+            {
+                return Ok(None);
+            }
+            // Last of all, because everything may have changed while the rules were asked.
+            let (saved, halts) = tokio::try_join!(
+                self.store.find_in_campaign(tenant, id),
+                self.store.halts(tenant),
+            )?;
+            let Some(saved) = saved else {
+                return Ok(None);
+            };
+            if halts.in_force().is_some() || !self.is_still_planned(order, &saved) {
+                return Ok(None);
+            }
+            if saved.campaign.version == known.campaign.version {
+                return Ok(Some(saved.campaign));
+            }
+            // Its rules may be others now.
+            known = saved;
         }
-        // Last of all, because everything may have changed while the rules were asked.
-        let (Some(campaign), Some(enrollment)) = self.load_for(tenant, order).await? else {
-            return Ok(None);
-        };
-        let is_halted = self.store.halts(tenant).await?.in_force().is_some();
-        let is_wanted = enrollment.open_attempt().is_some_and(|open| {
+    }
+
+    /// Whether the call is still wanted, by what is saved.
+    fn is_still_planned(&self, order: &DialOrder, saved: &InCampaign) -> bool {
+        let attempt = order.request.attempt;
+        let is_wanted = saved.enrollment.open_attempt().is_some_and(|open| {
             open.id == attempt
                 && open.state == AttemptState::Reserved
                 && open.facts.ended_by.is_none()
         });
         let now = self.now();
         let in_time = now <= order.dial_at + self.settings.send_window;
-        let is_ours = self.has_lease(tenant, now) && !self.closing.is_cancelled();
+        let is_ours = self.has_lease(saved.campaign.tenant, now) && !self.closing.is_cancelled();
         // A neighbour may have been refused since this was planned (F-22).
-        let is_served = self.range_rests_until(&enrollment, now).is_none();
-        let may = is_wanted
-            && !is_halted
+        let is_served = self.range_rests_until(&saved.enrollment, now).is_none();
+        is_wanted
             && in_time
             && is_ours
             && is_served
-            && campaign.status == CampaignStatus::Active;
-        Ok(may.then_some(campaign))
-    }
-
-    /// The campaign and the enrollment that a request is for, as they are saved.
-    async fn load_for(
-        &self,
-        tenant: TenantId,
-        order: &DialOrder,
-    ) -> EngineResult<(Option<Campaign>, Option<Enrollment>)> {
-        let campaign = self.store.find_campaign(tenant, order.campaign).await?;
-        let enrollment = order.request.attempt.enrollment;
-        let enrollment = self.store.find_enrollment(tenant, enrollment).await?;
-        Ok((campaign, enrollment))
+            && saved.campaign.status == CampaignStatus::Active
     }
 
     /// Whether the rules allow the call by what is known now: somebody may have opted out since it was
     /// planned (F-71).
     async fn rules_still_allow(
         &self,
-        campaign: &Campaign,
-        enrollment: &Enrollment,
+        known: &InCampaign,
         attempt: AttemptId,
     ) -> EngineResult<bool> {
+        let InCampaign {
+            enrollment,
+            campaign,
+        } = known;
         let now = self.now();
         let wide = self.tenant_wide(campaign.tenant).await?;
         let rules = self.rules_in_force(campaign, &wide, now).await?;

@@ -12,20 +12,22 @@ use std::{
 use tracing::warn;
 
 use super::{Core, Engine, EngineResult, decide::Standing, erase};
-use crate::domain::{
-    Timestamp,
-    attempt::AttemptState,
-    campaign::Campaign,
-    enrollment::{CallRecord, Enrollment},
-    erasure::Identity,
-    holiday::Holidays,
-    ids::{AttemptId, CampaignId, PlaceKey, TenantId},
-    person::{PastAttempt, PastAttemptKind, Person},
-    place::Place,
-    quality::{self, Reception},
-    register::Registers,
-    rules::{self, Rule, RuleSet},
-    window::Opening,
+use crate::{
+    domain::{
+        Timestamp,
+        attempt::AttemptState,
+        campaign::Campaign,
+        enrollment::{CallRecord, Enrollment},
+        erasure::Identity,
+        holiday::Holidays,
+        ids::{AttemptId, CampaignId, PlaceKey, TenantId},
+        person::{PastAttempt, PastAttemptKind, Person},
+        place::Place,
+        quality::{self, Reception},
+        rules::{self, Rule, RuleSet},
+        window::Opening,
+    },
+    store::TenantRules,
 };
 
 /// How long a campaign's resolved rules are used before its profile is looked up anew: another
@@ -45,15 +47,6 @@ pub(super) struct RulesInForce {
     pub rules: Arc<RuleSet>,
     places: Vec<(PlaceKey, Place)>,
     open: Mutex<Option<OpenPlaces>>,
-}
-
-/// What a tenant has set for all its campaigns, as far as there is anything.
-pub(super) struct TenantWide {
-    pub holidays: Holidays,
-    /// Its copies of do-not-call registers.
-    pub registers: Registers,
-    /// What hashes of erased numbers are made with; none where nobody was erased.
-    salt: Option<String>,
 }
 
 /// Where people may be called.
@@ -141,20 +134,15 @@ impl Engine {
 
 impl Core {
     /// What the tenant has set for all its campaigns.
-    pub(super) async fn tenant_wide(&self, tenant: TenantId) -> EngineResult<TenantWide> {
-        let kept = self.store.tenant_rules(tenant).await?;
-        Ok(TenantWide {
-            holidays: kept.holidays,
-            registers: kept.registers,
-            salt: kept.salt,
-        })
+    pub(super) async fn tenant_wide(&self, tenant: TenantId) -> EngineResult<TenantRules> {
+        Ok(self.store.tenant_rules(tenant).await?)
     }
 
     /// The campaign's rules as they hold at `now`.
     pub(super) async fn rules_in_force(
         &self,
         campaign: &Campaign,
-        wide: &TenantWide,
+        wide: &TenantRules,
         now: Timestamp,
     ) -> EngineResult<Arc<RulesInForce>> {
         let known = self.known_rules(campaign.id).filter(|known| {
@@ -201,7 +189,7 @@ impl Core {
         &self,
         campaign: &Campaign,
         rules: Arc<RuleSet>,
-        wide: &TenantWide,
+        wide: &TenantRules,
         enrollment: &Enrollment,
         at: Timestamp,
         but_for: Option<AttemptId>,

@@ -1,13 +1,16 @@
 //! What the answering and the audio of a call need to know.
 
 use super::{Engine, EngineError, EngineResult};
-use crate::domain::{
-    attempt::AttemptState,
-    campaign::{Campaign, CampaignStatus},
-    enrollment::Enrollment,
-    ids::{AttemptId, CallSid, StreamSid, TenantId},
-    signal::{Signal, SignalKind},
-    step::{Step, VoiceCall},
+use crate::{
+    domain::{
+        attempt::AttemptState,
+        campaign::{Campaign, CampaignStatus},
+        enrollment::Enrollment,
+        ids::{AttemptId, CallSid, StreamSid, TenantId},
+        signal::{Signal, SignalKind},
+        step::{Step, VoiceCall},
+    },
+    store::InCampaign,
 };
 
 /// A call that an agent may join.
@@ -43,22 +46,17 @@ impl Engine {
     /// Whether a call that was just answered belongs to an attempt that wants it. What the carrier
     /// told with the question was already received.
     pub async fn wants_call(&self, attempt: AttemptId) -> EngineResult<bool> {
-        let tenant = self.tenant_of(attempt).await?;
-        let Some(enrollment) = self
-            .core
-            .store
-            .find_enrollment(tenant, attempt.enrollment)
-            .await?
-        else {
-            return Ok(false);
-        };
-        let campaign = self.core.load_campaign(tenant, enrollment.campaign).await?;
-        Ok(enrollment.has_open(attempt) && campaign.status != CampaignStatus::Cancelled)
+        let tenant = self.core.tenant_of(attempt).await?;
+        let store = &self.core.store;
+        let found = store.find_in_campaign(tenant, attempt.enrollment).await?;
+        Ok(found.is_some_and(|it| {
+            it.enrollment.has_open(attempt) && it.campaign.status != CampaignStatus::Cancelled
+        }))
     }
 
     /// Whether the callee was left without an agent: none ever joined, or it was lost.
     pub async fn was_left_alone(&self, attempt: AttemptId) -> EngineResult<bool> {
-        let tenant = self.tenant_of(attempt).await?;
+        let tenant = self.core.tenant_of(attempt).await?;
         let call = self.core.store.find_call(tenant, attempt).await?;
         let call = call.ok_or(EngineError::NotFound { what: "attempt" })?;
         let facts = &call.attempt.facts;
@@ -76,7 +74,7 @@ impl Engine {
         call: CallSid,
         stream: StreamSid,
     ) -> Result<Talk, TalkRefused> {
-        let tenant = self.tenant_of(attempt).await?;
+        let tenant = self.core.tenant_of(attempt).await?;
         let kind = SignalKind::MediaStarted {
             stream: stream.clone(),
         };
@@ -104,8 +102,11 @@ impl Engine {
         call: CallSid,
     ) -> Result<Talk, TalkRefused> {
         let store = &self.core.store;
-        let enrollment = store.find_enrollment(tenant, attempt.enrollment).await;
-        let enrollment = enrollment
+        let found = store.find_in_campaign(tenant, attempt.enrollment).await;
+        let InCampaign {
+            enrollment,
+            campaign,
+        } = found
             .map_err(EngineError::from)?
             .ok_or(TalkRefused::NotOpen)?;
         let is_bound = enrollment.open_attempt().is_some_and(|open| {
@@ -115,7 +116,6 @@ impl Engine {
         if !is_bound {
             return Err(TalkRefused::NotOpen);
         }
-        let campaign = self.core.load_campaign(tenant, enrollment.campaign).await?;
         let Some(Step::VoiceCall(step)) = campaign.steps.get(usize::from(enrollment.cursor)) else {
             return Err(TalkRefused::NotOpen);
         };

@@ -196,6 +196,14 @@ pub trait Enrollments: Send + Sync + 'static {
         id: EnrollmentId,
     ) -> StoreResult<Option<Enrollment>>;
 
+    /// One enrollment with its campaign, read together; none when either is unknown, or the campaign is
+    /// deleted.
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>>;
+
     /// A campaign's enrollments in the order they were added.
     async fn list_enrollments(
         &self,
@@ -275,6 +283,9 @@ pub trait Dispatch: Send + Sync + 'static {
 
     /// The tenant's campaigns that wait for their start, soonest created first.
     async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>>;
+
+    /// What a round of dispatch begins with, read together.
+    async fn outlook(&self, tenant: TenantId) -> StoreResult<Outlook>;
 
     /// What is up in each campaign that has any attempt, counted from the attempts.
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>>;
@@ -639,6 +650,21 @@ pub trait Accounts: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fencing(pub u64);
 
+/// What a round of dispatch for a tenant begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// The emergency stops that hold.
+    pub halts: Halts,
+    /// As [`Dispatch::active_campaigns`].
+    pub active: Vec<Campaign>,
+    /// As [`Dispatch::scheduled_campaigns`].
+    pub scheduled: Vec<Campaign>,
+    /// As [`Suppressions::tenant_rules`].
+    pub rules: TenantRules,
+    /// As [`Dispatch::usage`]; not counted where no campaign is active or scheduled.
+    pub usage: BTreeMap<CampaignId, Usage>,
+}
+
 /// What to claim, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest {
@@ -752,6 +778,15 @@ pub struct Deployment {
     pub since: Timestamp,
     /// When it last noted that it writes into them.
     pub beat_at: Timestamp,
+}
+
+/// An enrollment and the campaign that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InCampaign {
+    /// The enrollment.
+    pub enrollment: Enrollment,
+    /// Its campaign.
+    pub campaign: Campaign,
 }
 
 /// An enrollment to save, and what belongs to it.

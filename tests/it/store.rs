@@ -1,4 +1,5 @@
-//! One suite of cases for every store: plain maps, SQLite in memory and in a file, and MongoDB.
+//! One suite of cases for every store: plain maps, SQLite in memory and in a file, and MongoDB; and
+//! what a MongoDB without transactions does in its own way.
 
 mod accounts;
 mod calls;
@@ -49,6 +50,7 @@ on_every_store!(
     campaigns::a_deleted_campaign_is_hidden,
     campaigns::a_delete_from_an_old_version_is_a_conflict,
     enrollments::a_number_is_in_a_campaign_once,
+    enrollments::an_enrollment_is_found_with_its_campaign,
     enrollments::a_person_of_two_campaigns_is_one_contact,
     enrollments::enrolling_the_same_list_at_once_adds_each_number_once,
     enrollments::pages_visit_every_enrollment_once_in_the_order_of_adding,
@@ -76,6 +78,7 @@ on_every_store!(
     claims::active_campaigns_come_oldest_start_first,
     claims::scheduled_campaigns_come_first_created_first,
     claims::open_enrollments_become_overdue,
+    claims::an_outlook_is_what_is_read_one_by_one,
     claims::a_tenant_is_added_once,
     figures::places_are_known_and_change_with_the_version,
     figures::those_that_wait_are_counted_by_place_rule_and_time,
@@ -134,6 +137,22 @@ mod kept {
         lasting::a_newer_schema_is_refused,
         claims::an_unreadable_enrollment_is_no_obstacle_to_overdue_ones,
         inbox::an_unreadable_signal_is_no_obstacle_to_the_others,
+        lasting::a_commit_that_was_cut_short_is_completed,
+    );
+    on_stores!(
+        single_mongodb,
+        home::Home::in_single_mongodb,
+        campaigns::a_save_from_an_old_version_is_a_conflict,
+        calls::a_commit_saves_the_enrollment_the_call_and_the_events,
+        calls::a_commit_from_an_old_version_changes_nothing,
+        calls::of_commits_at_once_only_the_late_ones_are_refused,
+        claims::a_person_has_one_open_attempt_whoever_is_late,
+        claims::campaigns_that_claim_at_once_share_nobody,
+        claims::open_enrollments_become_overdue,
+        figures::calls_to_a_person_are_found_over_all_campaigns,
+        events::concurrent_writers_share_one_rising_order,
+        events::a_watcher_sees_what_is_committed_from_any_handle,
+        lasting::everything_is_there_after_reopening,
         lasting::a_commit_that_was_cut_short_is_completed,
         lasting::a_call_is_found_before_its_commit_is_complete,
     );

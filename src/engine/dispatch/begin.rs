@@ -17,9 +17,8 @@ use crate::{
     engine::{
         Core, EngineError, EngineResult,
         decide::{Claim, Input},
-        rules::TenantWide,
     },
-    store::ClaimRequest,
+    store::{ClaimRequest, InCampaign, TenantRules},
 };
 
 /// How soon to look again for people who are due and were passed over, because another campaign has
@@ -130,7 +129,7 @@ async fn claim(
 async fn open_attempts(
     core: &Arc<Core>,
     line: &Ready,
-    wide: &TenantWide,
+    wide: &TenantRules,
     claims: impl Iterator<Item = (Enrollment, Timestamp)>,
 ) -> EngineResult<Vec<Timestamp>> {
     let judged: Vec<_> = stream::iter(claims)
@@ -173,13 +172,17 @@ async fn open_attempts(
         decided.push((enrollment, Input::Claimed(Box::new(claim))));
     }
     stream::iter(decided)
-        .for_each_concurrent(SAVES_AT_ONCE, |(enrollment, claimed)| async move {
+        .for_each_concurrent(SAVES_AT_ONCE, |(enrollment, input)| async move {
             if !core.has_lease(enrollment.tenant, core.now()) {
                 // This process was held up; the claim ends by itself.
                 return;
             }
-            if let Err(error) = core.decide_and_save(&enrollment, &claimed).await {
-                not_used(&enrollment, &error);
+            let claimed = InCampaign {
+                enrollment,
+                campaign: line.campaign.clone(),
+            };
+            if let Err(error) = core.handle_claimed(&claimed, &input).await {
+                not_used(&claimed.enrollment, &error);
             }
         })
         .await;

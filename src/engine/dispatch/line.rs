@@ -11,10 +11,7 @@ use crate::{
         pacing::{self, Gate, Usage},
         rules::Rule,
     },
-    engine::{
-        Core, EngineResult,
-        rules::{RulesInForce, TenantWide},
-    },
+    engine::{Core, EngineResult, rules::RulesInForce},
 };
 
 /// A campaign in the line for dial starts.
@@ -44,7 +41,7 @@ impl Line {
         core: &Arc<Core>,
         campaign: Campaign,
         own: Usage,
-        wide: &TenantWide,
+        wide: &TenantRules,
         now: Timestamp,
     ) -> EngineResult<Self> {
         if let Some(until) = core.rest_until().filter(|until| *until > now) {

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use line::{Line, Ready};
 
-use super::{Core, EngineError, EngineResult, TenantLimits, rules::TenantWide};
+use super::{Core, EngineError, EngineResult, TenantLimits};
 use crate::{
     domain::{
         Timestamp,
@@ -27,7 +27,7 @@ use crate::{
         ids::TenantId,
         pacing::{self, Gate, Usage},
     },
-    store::{Fencing, StoreError},
+    store::{Fencing, Outlook, StoreError, TenantRules},
 };
 
 /// The most dial starts of one campaign in one round, so that the others get their turn.
@@ -138,8 +138,14 @@ async fn dispatch_tenant(
     mut fencing: Fencing,
     now: Timestamp,
 ) -> EngineResult<Timestamp> {
-    let (campaigns, mut next) = schedule::keep(core, tenant, now).await?;
-    let halts = core.store.halts(tenant).await?;
+    let Outlook {
+        halts,
+        active,
+        scheduled,
+        rules: wide,
+        usage,
+    } = core.store.outlook(tenant).await?;
+    let (campaigns, mut next) = schedule::keep(core, tenant, (scheduled, active), now).await?;
     if halts.in_force().is_some() {
         core.clear_lines(tenant, halts.end_talks()).await?;
         return Ok(next);
@@ -147,8 +153,6 @@ async fn dispatch_tenant(
     if campaigns.is_empty() {
         return Ok(next);
     }
-    let usage = core.store.usage(tenant).await?;
-    let wide = core.tenant_wide(tenant).await?;
     let mut total = sum(usage.values());
     let mut lines = Vec::with_capacity(campaigns.len());
     for campaign in campaigns {
@@ -195,7 +199,7 @@ struct Round<'a> {
     limits: &'a TenantLimits,
     fencing: Fencing,
     /// What the tenant has set for all its campaigns.
-    wide: &'a TenantWide,
+    wide: &'a TenantRules,
     /// What the whole tenant uses, the turns before included.
     total: Usage,
     /// The most that may begin.

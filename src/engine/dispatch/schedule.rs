@@ -20,12 +20,11 @@ use crate::{
 pub(super) async fn keep(
     core: &Arc<Core>,
     tenant: TenantId,
+    (scheduled, active): (Vec<Campaign>, Vec<Campaign>),
     now: Timestamp,
 ) -> EngineResult<(Vec<Campaign>, Timestamp)> {
     let mut next = now + core.settings.idle_wait;
     let mut has_changed = false;
-    let scheduled = core.store.scheduled_campaigns(tenant).await?;
-    let active = core.store.active_campaigns(tenant).await?;
     for campaign in scheduled.iter().chain(&active) {
         match keep_one(core, campaign, now).await? {
             Kept::Changed => has_changed = true,

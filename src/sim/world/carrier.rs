@@ -103,7 +103,6 @@ impl InProcessCarrier {
 #[async_trait]
 impl Carrier for InProcessCarrier {
     async fn place(&self, order: &CallRequest) -> Placed {
-        self.control.pass().await;
         // No standing still here: between a process's last look at what is saved and the request
         // there is no help against that.
         self.control.may_crash().await;
@@ -574,6 +573,6 @@ impl Control {
                 state.kill(self.node);
             }
         }
-        self.pass().await;
+        self.pass_alive().await;
     }
 }

@@ -546,8 +546,9 @@ fn starts_keep_their_rate(state: &State, step: &Step<'_>) -> Result<(), String> 
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
-    // In a second one more than the rate may leave, never two; over ten they even out.
-    for seconds in [1, 10] {
+    // In a second one more than the rate may leave, never two; over ten they even out, but for a
+    // second's worth that was late before and is made up for.
+    for (seconds, made_up) in [(1, 0.0), (10, 1.0)] {
         let window = Duration::from_secs(seconds);
         let from = request.left_at - window - PAUSE_ACTS - stalled(state, request, BEGINNING);
         let life = life(state, request);
@@ -560,10 +561,10 @@ fn starts_keep_their_rate(state: &State, step: &Step<'_>) -> Result<(), String> 
             })
             .fold(0.0, f64::max);
         let own = state.ledger.of_campaign.get(&request.campaign);
-        at_most(state, request, own, window, rate)?;
+        at_most(state, request, own, (window, made_up), rate)?;
         let rate = state.plan.settings.tenant_limits.calls_per_second;
         let own = state.ledger.of_tenant.get(&request.tenant);
-        at_most(state, request, own, window, rate.per_second())?;
+        at_most(state, request, own, (window, made_up), rate.per_second())?;
     }
     Ok(())
 }
@@ -572,14 +573,14 @@ fn at_most(
     state: &State,
     request: &Request,
     earlier: Option<&Vec<usize>>,
-    window: Duration,
+    (window, made_up): (Duration, f64),
     rate: f64,
 ) -> Result<(), String> {
     let within = |earlier: &&usize| {
         since(state.ledger.requests[**earlier].left_at, request.left_at) < window
     };
     let n_left = 1 + earlier.map_or(0, |all| all.iter().rev().take_while(within).count());
-    let most = (rate * window.as_secs_f64()).ceil() + 1.0;
+    let most = (rate * (window.as_secs_f64() + made_up)).ceil() + 1.0;
     holds(n_left as f64 <= most, || {
         format!("{n_left} requests leave within {window:?} and the rate is {rate}")
     })

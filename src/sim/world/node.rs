@@ -177,6 +177,19 @@ impl Control {
         .await;
     }
 
+    /// Goes on unless the process is dead, even in the moment in which it begins to stand still.
+    pub async fn pass_alive(&self) {
+        poll_fn(|_| {
+            let state = self.scene.lock();
+            let own = &state.nodes[self.node];
+            match own.life == self.life && own.gate != Gate::Dead {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
     /// Waits on the process's clock.
     pub async fn sleep(&self, wait: Duration) {
         self.clock.sleep(wait).await;

@@ -34,8 +34,9 @@ use crate::{
     store::{
         Accounts, CallFilter, CallTotals, CallerUsage, CampaignFilter, Campaigns, ClaimRequest,
         Commit, Contacts, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing,
-        Figures, Imports, Inbox, InboxEntry, Installation, Lift, Page, PageRequest, People, Store,
-        StoreError, StoreResult, SuppressionEntry, Suppressions, TenantRules, WaitingGroup,
+        Figures, Imports, InCampaign, Inbox, InboxEntry, Installation, Lift, Outlook, Page,
+        PageRequest, People, Store, StoreError, StoreResult, SuppressionEntry, Suppressions,
+        TenantRules, WaitingGroup,
     },
 };
 
@@ -197,6 +198,15 @@ impl Enrollments for FaultyStore {
         self.run(Read, self.inner.find_enrollment(tenant, id)).await
     }
 
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>> {
+        self.run(Read, self.inner.find_in_campaign(tenant, id))
+            .await
+    }
+
     async fn list_enrollments(
         &self,
         tenant: TenantId,
@@ -286,6 +296,10 @@ impl Dispatch for FaultyStore {
 
     async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
         self.run(Read, self.inner.scheduled_campaigns(tenant)).await
+    }
+
+    async fn outlook(&self, tenant: TenantId) -> StoreResult<Outlook> {
+        self.run(Read, self.inner.outlook(tenant)).await
     }
 
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>> {

@@ -18,7 +18,7 @@ use crate::{
         pacing::Usage,
         rules::Rule,
     },
-    store::{self, ClaimRequest, Fencing, StoreError, StoreResult},
+    store::{self, ClaimRequest, Fencing, Outlook, StoreError, StoreResult},
 };
 
 /// The tenants and who dispatches for them.
@@ -120,6 +120,22 @@ impl store::Dispatch for MemoryStore {
 
     async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
         Ok(self.records().campaigns.scheduled(tenant))
+    }
+
+    async fn outlook(&self, tenant: TenantId) -> StoreResult<Outlook> {
+        let records = self.records();
+        Ok(Outlook {
+            halts: records.halts_of(tenant),
+            active: records.campaigns.active(tenant),
+            scheduled: records.campaigns.scheduled(tenant),
+            rules: records
+                .suppressions
+                .rules
+                .get(&tenant)
+                .cloned()
+                .unwrap_or_default(),
+            usage: records.totals.usage(tenant),
+        })
     }
 
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>> {

@@ -17,8 +17,8 @@ use crate::{
         rules::Rule,
     },
     store::{
-        self, CallFilter, ClaimRequest, Commit, EnrollmentFilter, Page, PageRequest, StoreError,
-        StoreResult,
+        self, CallFilter, ClaimRequest, Commit, EnrollmentFilter, InCampaign, Page, PageRequest,
+        StoreError, StoreResult,
         paging::{self, Position},
         records::Bucket,
     },
@@ -444,6 +444,22 @@ impl store::Enrollments for MemoryStore {
         id: EnrollmentId,
     ) -> StoreResult<Option<Enrollment>> {
         Ok(self.records().enrollments.find(tenant, id).cloned())
+    }
+
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>> {
+        let records = self.records();
+        let Some(enrollment) = records.enrollments.find(tenant, id) else {
+            return Ok(None);
+        };
+        let campaign = records.campaigns.find(tenant, enrollment.campaign);
+        Ok(campaign.map(|campaign| InCampaign {
+            enrollment: enrollment.clone(),
+            campaign: campaign.clone(),
+        }))
     }
 
     async fn list_enrollments(

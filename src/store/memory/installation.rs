@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, to_millisecond};
+use super::{MemoryStore, Records, to_millisecond};
 use crate::{
     domain::{
         halt::{Halt, HaltScope, Halts},
@@ -23,11 +23,7 @@ impl store::Installation for MemoryStore {
     }
 
     async fn halts(&self, tenant: TenantId) -> StoreResult<Halts> {
-        let halts = &self.records().halts;
-        Ok(Halts {
-            tenant: halts.get(&HaltScope::Tenant(tenant)).cloned(),
-            installation: halts.get(&HaltScope::Installation).cloned(),
-        })
+        Ok(self.records().halts_of(tenant))
     }
 
     async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()> {
@@ -42,5 +38,15 @@ impl store::Installation for MemoryStore {
             }
         }
         Ok(())
+    }
+}
+
+impl Records {
+    /// The emergency stops that hold for a tenant.
+    pub(super) fn halts_of(&self, tenant: TenantId) -> Halts {
+        Halts {
+            tenant: self.halts.get(&HaltScope::Tenant(tenant)).cloned(),
+            installation: self.halts.get(&HaltScope::Installation).cloned(),
+        }
     }
 }

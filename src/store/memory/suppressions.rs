@@ -25,7 +25,7 @@ use crate::{
 pub struct Suppressions {
     by_id: BTreeMap<SuppressionId, SuppressionEntry>,
     in_force: BTreeMap<(TenantId, Subject, Scope), SuppressionId>,
-    rules: BTreeMap<TenantId, TenantRules>,
+    pub rules: BTreeMap<TenantId, TenantRules>,
 }
 
 impl Suppressions {

@@ -156,11 +156,19 @@ async fn forget(store: &Server, copied: Document) -> StoreResult<()> {
 impl MongoStore {
     /// Completes commits of processes that ended half way.
     pub(super) async fn complete_commits(&self) -> StoreResult<()> {
-        self.complete_commits_of(doc! {}).await
+        self.complete_half_commits(doc! {}).await
     }
 
-    /// Completes half a commit of any enrollment among these.
+    /// Completes half a commit of any enrollment among these; where there are transactions, no commit
+    /// is ever half.
     pub(super) async fn complete_commits_of(&self, enrollments: Document) -> StoreResult<()> {
+        if self.is_replicated {
+            return Ok(());
+        }
+        self.complete_half_commits(enrollments).await
+    }
+
+    async fn complete_half_commits(&self, enrollments: Document) -> StoreResult<()> {
         let mut half_way = enrollments;
         half_way.insert("pending", doc! {"$exists": true});
         let mut left = self

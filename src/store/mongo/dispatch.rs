@@ -21,7 +21,7 @@ use crate::{
         rules::Rule,
     },
     store::{
-        ClaimRequest, Dispatch, Fencing, StoreResult,
+        ClaimRequest, Dispatch, Fencing, Installation, Outlook, StoreResult, Suppressions,
         records::{CampaignRecord, EnrollmentRecord, unreadable},
     },
 };
@@ -84,6 +84,26 @@ impl Dispatch for MongoStore {
     async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
         let created_first = doc! {"createdAt": 1, "_id": 1};
         in_status(self, tenant, &CampaignStatus::Scheduled, created_first).await
+    }
+
+    async fn outlook(&self, tenant: TenantId) -> StoreResult<Outlook> {
+        let (halts, active, scheduled, rules) = tokio::try_join!(
+            self.halts(tenant),
+            self.active_campaigns(tenant),
+            self.scheduled_campaigns(tenant),
+            self.tenant_rules(tenant),
+        )?;
+        let usage = match active.is_empty() && scheduled.is_empty() {
+            true => BTreeMap::new(),
+            false => self.usage(tenant).await?,
+        };
+        Ok(Outlook {
+            halts,
+            active,
+            scheduled,
+            rules,
+            usage,
+        })
     }
 
     async fn usage(&self, tenant: TenantId) -> StoreResult<BTreeMap<CampaignId, Usage>> {

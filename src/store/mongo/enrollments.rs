@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use async_trait::async_trait;
-use mongodb::bson::{Document, doc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
 
 use super::{
     MongoStore, calls, campaigns, contacts,
@@ -19,15 +20,18 @@ use crate::{
         retry::Tally,
     },
     store::{
-        CallFilter, Commit, EnrollmentFilter, Enrollments, Page, PageRequest, StoreError,
-        StoreResult,
+        CallFilter, Commit, EnrollmentFilter, Enrollments, InCampaign, Page, PageRequest,
+        StoreError, StoreResult,
         paging::{self, Position},
-        records::{Bucket, EnrollmentRecord, unreadable},
+        records::{Bucket, CampaignRecord, EnrollmentRecord, unreadable},
     },
 };
 
 /// How many people one round trip adds.
 const ENROLL_BATCH: usize = 5000;
+
+/// The field under which an enrollment's campaign is read with it.
+const JOINED_CAMPAIGN: &str = "inCampaign";
 
 #[async_trait]
 impl Enrollments for MongoStore {
@@ -54,6 +58,24 @@ impl Enrollments for MongoStore {
         let one = doc! {"_id": id.to_string(), "tenant": tenant.to_string()};
         let found = documents::find::<EnrollmentRecord>(&self.enrollments(), one).await?;
         Ok(found.map(Enrollment::from))
+    }
+
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>> {
+        let joined = doc! {
+            "from": "campaigns", "localField": "campaign", "foreignField": "_id",
+            "as": JOINED_CAMPAIGN,
+        };
+        let one = doc! {"_id": id.to_string(), "tenant": tenant.to_string()};
+        let mut found = self
+            .enrollments()
+            .aggregate([doc! {"$match": one}, doc! {"$lookup": joined}])
+            .await?;
+        let found = found.try_next().await?;
+        found.map_or(Ok(None), read_in_campaign)
     }
 
     async fn list_enrollments(
@@ -152,6 +174,26 @@ fn matches(tenant: TenantId, campaign: CampaignId, filter: &EnrollmentFilter) ->
         }
     }
     matches
+}
+
+/// The document of an enrollment with its campaign beside it; none where that is deleted.
+fn read_in_campaign(mut document: Document) -> StoreResult<Option<InCampaign>> {
+    let joined = match document.remove(JOINED_CAMPAIGN) {
+        Some(Bson::Array(joined)) => joined.into_iter().next(),
+        _ => None,
+    };
+    let Some(Bson::Document(campaign)) = joined else {
+        return Ok(None);
+    };
+    if campaign.get("tenant") != document.get("tenant")
+        || campaign.get_bool("isDeleted").unwrap_or(false)
+    {
+        return Ok(None);
+    }
+    Ok(Some(InCampaign {
+        enrollment: documents::read::<EnrollmentRecord>(document)?.into(),
+        campaign: documents::read::<CampaignRecord>(campaign)?.into(),
+    }))
 }
 
 /// The fields of an enrollment's document, but not its place in the order.

@@ -1,7 +1,7 @@
 //! Campaigns.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{SqliteStore, events, from_sql, is_taken, reads, to_sql, totals};
 use crate::{
@@ -128,11 +128,17 @@ pub fn select(
     let mut rows = statement.query(params)?;
     let mut campaigns = Vec::new();
     while let Some(row) = rows.next()? {
-        let mut campaign = Campaign::from(reads::body::<CampaignRecord>("a campaign", row, 1)?);
-        campaign.version = from_sql(row.get(0)?);
-        campaigns.push(campaign);
+        campaigns.push(read_row(row, 0)?);
     }
     Ok(campaigns)
+}
+
+/// Reads a row whose columns from `first` on are `version, body`.
+pub fn read_row(row: &Row<'_>, first: usize) -> StoreResult<Campaign> {
+    let record = reads::body::<CampaignRecord>("a campaign", row, first + 1)?;
+    let mut campaign = Campaign::from(record);
+    campaign.version = from_sql(row.get(first)?);
+    Ok(campaign)
 }
 
 /// Makes what was decided on the campaign's present version a conflict.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SqliteStore, campaigns, claims, enrollments, from_sql, reads, to_sql, totals};
+use super::{
+    SqliteStore, campaigns, claims, enrollments, from_sql, installation, reads, suppressions,
+    to_sql, totals,
+};
 use crate::{
     domain::{
         Timestamp,
@@ -16,7 +19,7 @@ use crate::{
         rules::Rule,
     },
     store::{
-        ClaimRequest, Dispatch, Fencing, StoreResult,
+        ClaimRequest, Dispatch, Fencing, Outlook, StoreResult,
         records::{self, unreadable},
     },
 };
@@ -78,27 +81,29 @@ impl Dispatch for SqliteStore {
     }
 
     async fn active_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
-        self.read(move |connection| {
-            campaigns::select(
-                connection,
-                "SELECT version, body FROM campaigns
-                 WHERE tenant = ?1 AND status = 'active' AND is_deleted = 0
-                 ORDER BY started_at, id",
-                [tenant.to_string()],
-            )
-        })
-        .await
+        self.read(move |connection| active(connection, tenant))
+            .await
     }
 
     async fn scheduled_campaigns(&self, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
+        self.read(move |connection| scheduled(connection, tenant))
+            .await
+    }
+
+    async fn outlook(&self, tenant: TenantId) -> StoreResult<Outlook> {
         self.read(move |connection| {
-            campaigns::select(
-                connection,
-                "SELECT version, body FROM campaigns
-                 WHERE tenant = ?1 AND status = 'scheduled' AND is_deleted = 0
-                 ORDER BY created_at, id",
-                [tenant.to_string()],
-            )
+            let (active, scheduled) = (active(connection, tenant)?, scheduled(connection, tenant)?);
+            let usage = match active.is_empty() && scheduled.is_empty() {
+                true => BTreeMap::new(),
+                false => usage(connection, tenant)?,
+            };
+            Ok(Outlook {
+                halts: installation::halts(connection, tenant)?,
+                active,
+                scheduled,
+                rules: suppressions::find_rules(connection, tenant)?,
+                usage,
+            })
         })
         .await
     }
@@ -173,6 +178,26 @@ impl Dispatch for SqliteStore {
         })
         .await
     }
+}
+
+fn active(connection: &Connection, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
+    campaigns::select(
+        connection,
+        "SELECT version, body FROM campaigns
+         WHERE tenant = ?1 AND status = 'active' AND is_deleted = 0
+         ORDER BY started_at, id",
+        [tenant.to_string()],
+    )
+}
+
+fn scheduled(connection: &Connection, tenant: TenantId) -> StoreResult<Vec<Campaign>> {
+    campaigns::select(
+        connection,
+        "SELECT version, body FROM campaigns
+         WHERE tenant = ?1 AND status = 'scheduled' AND is_deleted = 0
+         ORDER BY created_at, id",
+        [tenant.to_string()],
+    )
 }
 
 /// Who dispatches for a tenant.

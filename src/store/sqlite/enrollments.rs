@@ -19,8 +19,8 @@ use crate::{
         rules::Rule,
     },
     store::{
-        CallFilter, Commit, EnrollmentFilter, Enrollments, Page, PageRequest, StoreError,
-        StoreResult,
+        CallFilter, Commit, EnrollmentFilter, Enrollments, InCampaign, Page, PageRequest,
+        StoreError, StoreResult,
         paging::{self, Position},
         records::{self, Bucket, EnrollmentRecord, unreadable},
     },
@@ -62,6 +62,25 @@ impl Enrollments for SqliteStore {
             rows.next()?
                 .map(|row| read_row(row).map(|(_, enrollment)| enrollment))
                 .transpose()
+        })
+        .await
+    }
+
+    async fn find_in_campaign(
+        &self,
+        tenant: TenantId,
+        id: EnrollmentId,
+    ) -> StoreResult<Option<InCampaign>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT enrollments.position, enrollments.version, enrollments.body,
+                        campaigns.version, campaigns.body
+                 FROM enrollments JOIN campaigns ON campaigns.id = enrollments.campaign
+                 WHERE enrollments.id = ?1 AND enrollments.tenant = ?2
+                   AND campaigns.tenant = ?2 AND campaigns.is_deleted = 0",
+            )?;
+            let mut rows = statement.query([id.to_string(), tenant.to_string()])?;
+            rows.next()?.map(read_in_campaign).transpose()
         })
         .await
     }
@@ -135,6 +154,14 @@ pub fn read_row(row: &Row<'_>) -> StoreResult<(i64, Enrollment)> {
         Enrollment::from(reads::body::<EnrollmentRecord>("an enrollment", row, 2)?);
     enrollment.version = from_sql(row.get(1)?);
     Ok((position, enrollment))
+}
+
+fn read_in_campaign(row: &Row<'_>) -> StoreResult<InCampaign> {
+    let (_, enrollment) = read_row(row)?;
+    Ok(InCampaign {
+        enrollment,
+        campaign: campaigns::read_row(row, 3)?,
+    })
 }
 
 fn enroll(

@@ -44,13 +44,7 @@ impl Installation for SqliteStore {
     }
 
     async fn halts(&self, tenant: TenantId) -> StoreResult<Halts> {
-        self.read(move |connection| {
-            Ok(Halts {
-                tenant: find_halt(connection, HaltScope::Tenant(tenant))?,
-                installation: find_halt(connection, HaltScope::Installation)?,
-            })
-        })
-        .await
+        self.read(move |connection| halts(connection, tenant)).await
     }
 
     async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()> {
@@ -71,6 +65,14 @@ impl Installation for SqliteStore {
         })
         .await
     }
+}
+
+/// The emergency stops that hold for a tenant.
+pub fn halts(connection: &Connection, tenant: TenantId) -> StoreResult<Halts> {
+    Ok(Halts {
+        tenant: find_halt(connection, HaltScope::Tenant(tenant))?,
+        installation: find_halt(connection, HaltScope::Installation)?,
+    })
 }
 
 fn find_halt(connection: &Connection, scope: HaltScope) -> StoreResult<Option<Halt>> {

@@ -213,7 +213,8 @@ fn read_entry(row: &Row<'_>) -> StoreResult<SuppressionEntry> {
     })
 }
 
-fn find_rules(connection: &Connection, tenant: TenantId) -> StoreResult<TenantRules> {
+/// What the tenant has set for all its campaigns.
+pub fn find_rules(connection: &Connection, tenant: TenantId) -> StoreResult<TenantRules> {
     let mut rules = TenantRules::default();
     let mut statement =
         connection.prepare_cached("SELECT holidays, salt FROM tenant_rules WHERE tenant = ?1")?;

@@ -4,11 +4,12 @@ use dialtone::{
     domain::{
         campaign::{Campaign, CampaignStatus, PauseReason},
         enrollment::EnrollmentState,
+        halt::{Halt, HaltScope},
         ids::{NodeId, PlaceKey, TenantId},
         outcome::Outcome,
         rules::Rule,
     },
-    store::{ClaimRequest, Store, StoreError},
+    store::{ClaimRequest, Outlook, Store, StoreError},
 };
 use tokio::task::JoinSet;
 
@@ -607,4 +608,42 @@ pub async fn whom_a_rule_put_off_is_due_when_it_is_released(home: Arc<Home>) {
     assert_eq!(once_more, again);
     let progress = store.progress(tenant, id).await.unwrap();
     assert_eq!((progress.n_enrolled, progress.n_open), (7, 1));
+}
+
+pub async fn an_outlook_is_what_is_read_one_by_one(home: Arc<Home>) {
+    let store = home.open().await;
+    let tenant = fresh(TenantId::new);
+    assert_eq!(store.outlook(tenant).await.unwrap(), Outlook::default());
+
+    let active = active_campaign(&*store, 2).await;
+    let tenant = active.tenant;
+    let scheduled = campaign(tenant, CampaignStatus::Scheduled);
+    store.insert_campaign(&scheduled).await.unwrap();
+    let holder = lease(&*store, &active).await;
+    let claimed = store.claim_due(&claim(&active, holder, 1)).await.unwrap();
+    store.commit(&opened(&claimed[0], NOW)).await.unwrap();
+    store.keep_salt(tenant, "salt").await.unwrap();
+    let halt = Halt {
+        at: NOW,
+        by: "somebody".to_owned(),
+        reason: None,
+        ends_talks: false,
+    };
+    let scope = HaltScope::Tenant(tenant);
+    store.save_halt(scope, Some(&halt)).await.unwrap();
+
+    let outlook = store.outlook(tenant).await.unwrap();
+    let usage = store.usage(tenant).await.unwrap();
+    assert_eq!(usage[&active.id].n_open, 1);
+    let expected = Outlook {
+        halts: store.halts(tenant).await.unwrap(),
+        active: store.active_campaigns(tenant).await.unwrap(),
+        scheduled: store.scheduled_campaigns(tenant).await.unwrap(),
+        rules: store.tenant_rules(tenant).await.unwrap(),
+        usage,
+    };
+    assert_eq!((outlook.active.len(), outlook.scheduled.len()), (1, 1));
+    assert_eq!(outlook.rules.salt.as_deref(), Some("salt"));
+    assert_eq!(outlook.halts.of(scope), Some(&halt));
+    assert_eq!(outlook, expected);
 }

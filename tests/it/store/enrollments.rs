@@ -43,6 +43,37 @@ pub async fn a_number_is_in_a_campaign_once(home: Arc<Home>) {
     assert_eq!(owner, None);
 }
 
+pub async fn an_enrollment_is_found_with_its_campaign(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 2).await;
+    let tenant = campaign.tenant;
+    let member = people(9, 1).remove(0);
+    let adding = store.enroll(tenant, campaign.id, std::slice::from_ref(&member), NOW);
+    adding.await.unwrap();
+
+    let found = store.find_in_campaign(tenant, member.id).await.unwrap();
+    let found = found.expect("it was just added");
+    let enrollment = store.find_enrollment(tenant, member.id).await.unwrap();
+    let saved = store.find_campaign(tenant, campaign.id).await.unwrap();
+    assert_eq!(
+        (Some(found.enrollment), Some(&found.campaign)),
+        (enrollment, saved.as_ref())
+    );
+
+    let foreign = fresh(TenantId::new);
+    let unknown = fresh(EnrollmentId::new);
+    for (tenant, id) in [(foreign, member.id), (tenant, unknown)] {
+        assert_eq!(store.find_in_campaign(tenant, id).await.unwrap(), None);
+    }
+    let version = found.campaign.version;
+    let deleting = store.delete_campaign(tenant, campaign.id, version);
+    deleting.await.unwrap();
+    assert_eq!(
+        store.find_in_campaign(tenant, member.id).await.unwrap(),
+        None
+    );
+}
+
 pub async fn a_person_of_two_campaigns_is_one_contact(home: Arc<Home>) {
     let store = home.open().await;
     let tenant = fresh(TenantId::new);

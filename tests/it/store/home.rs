@@ -33,13 +33,26 @@ impl Home {
         Self::File(tempfile::tempdir().unwrap())
     }
 
-    /// A database of its own on the server that the environment names.
+    /// A database of its own on the replica set that the environment names.
     pub fn in_mongodb() -> Self {
-        let server = std::env::var("DIALTONE_TEST_MONGODB_URI").expect(
-            "DIALTONE_TEST_MONGODB_URI must name a MongoDB replica set: run the tests by \
-             `tests/run`, or start one by `tests/mongod start DIR` and set the variable to what \
-             it prints",
-        );
+        Self::on_server("DIALTONE_TEST_MONGODB_URI", "tests/mongod start DIR")
+    }
+
+    /// A database of its own on the single server that the environment names.
+    pub fn in_single_mongodb() -> Self {
+        Self::on_server(
+            "DIALTONE_TEST_SINGLE_MONGODB_URI",
+            "tests/mongod start DIR 0",
+        )
+    }
+
+    fn on_server(variable: &str, how_to_start: &str) -> Self {
+        let server = std::env::var(variable).unwrap_or_else(|_| {
+            panic!(
+                "{variable} must name a MongoDB: run the tests by `tests/run`, or start one by \
+                 `{how_to_start}` and set the variable to what it prints"
+            )
+        });
         let database = format!("dialtone_test_{}", SystemClock.new_uuid().simple());
         let (address, options) = server.split_once('?').unwrap_or((&server, ""));
         let uri = format!("{}/{database}?{options}", address.trim_end_matches('/'));
