@@ -2,13 +2,17 @@
 //!
 //! Moves audio both ways without decoding it, keeps either side from stopping the other, turns
 //! barge-in into a clear, and tells what happened. Knows no vendor's frames, no campaign and no
-//! store. [`turn`], [`transcript`] and [`audio`] are pure; `call` is the loop around them.
+//! store. [`turn`], [`transcript`], [`audio`] and `call`, which joins them, are pure. There are two
+//! ways to drive a call: the threads of [`worker`], which own the sockets, and `channels`, a task for
+//! each call, which is slower and easier to read.
 
 pub mod audio;
 mod call;
+mod channels;
 mod outlet;
 pub mod transcript;
 pub mod turn;
+pub mod worker;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +25,8 @@ use crate::{
     domain::{attempt::Party, event::TranscriptLine, ids::ConversationId},
     telephony::media::{FromCallee, ToCallee},
 };
+
+use worker::{CalleeSocket, Held, Workers};
 
 /// The numbers that bound a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,10 +144,26 @@ impl Bridge {
         report: mpsc::Sender<BridgeEvent>,
         stop: CancellationToken,
     ) -> BridgeEnd {
-        let mut call = call::Call::new(self.settings.clone(), leg, report);
-        let end = call.talk(self.agent.open(&brief), &stop).await;
-        call.close().await;
+        let mut talk = channels::Talk::new(self.settings.clone(), leg, report);
+        let end = talk.talk(self.agent.open(&brief), &stop).await;
+        talk.close().await;
         end
+    }
+
+    /// As [`Self::run`], by a worker that owns the carrier's socket. Returns with that socket still
+    /// open.
+    pub async fn run_on(
+        &self,
+        workers: &Workers,
+        callee: CalleeSocket,
+        brief: &Brief,
+        report: mpsc::Sender<BridgeEvent>,
+        stop: &CancellationToken,
+    ) -> (BridgeEnd, Held) {
+        let opening = self.agent.connect(brief);
+        workers
+            .carry(callee, opening, self.settings.clone(), report, stop)
+            .await
     }
 }
 

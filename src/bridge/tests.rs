@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::agents::{AgentEnd, AgentError, AgentEvent, AgentSession, ToAgent};
+use crate::agents::{AgentEnd, AgentError, AgentEvent, AgentSession, ToAgent, link::AgentLink};
 
 /// Opens the one session it was given, after a while.
 struct ByHand {
@@ -27,6 +27,10 @@ impl VoiceAgent for ByHand {
             .unwrap()
             .take()
             .expect("a bridge opens one session per call")
+    }
+
+    async fn connect(&self, _brief: &Brief) -> Result<AgentLink, AgentError> {
+        unreachable!("a bridge over channels opens sessions")
     }
 }
 

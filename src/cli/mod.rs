@@ -1,6 +1,7 @@
 //! The command line: parse arguments, run one command. Standard output is data, standard error is
 //! talk.
 
+mod bench;
 mod demo;
 mod serve;
 mod simulate;
@@ -28,6 +29,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a simulated carrier with people to call and a simulated agent, for any dialer.
     Simulate(simulate::SimulateArgs),
+    /// Measure what this machine can carry.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Print the API's description (OpenAPI 3.1).
     Openapi,
 }
@@ -61,6 +65,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run().await,
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Bench(command) => bench::run(command).await,
         Command::Openapi => {
             // Not `println!`, which panics when the reader has seen enough.
             writeln!(std::io::stdout(), "{}", api::document().to_pretty_json()?)?;

@@ -119,3 +119,23 @@ on_both_stores!(
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
     shutdown::a_drain_that_takes_too_long_leaves_the_rest_for_the_next_start,
 );
+
+// Audio that goes by tasks: everything in which there is any.
+on_store!(
+    tasks,
+    Tasks,
+    calls::a_list_becomes_calls_and_each_person_comes_to_an_end,
+    calls::the_agent_is_told_who_is_on_the_line,
+    calls::a_talk_is_kept_with_its_timeline_and_both_sides_words,
+    calls::who_hung_up_is_known,
+    control::a_pause_lets_talks_finish_and_begins_no_calls,
+    control::an_operator_ends_a_call_and_the_carrier_confirms_it,
+    faults::a_talk_comes_to_its_end_without_any_callback,
+    faults::a_callee_whom_no_agent_can_speak_to_hears_regret_and_is_not_called_again,
+    faults::a_crash_of_the_agent_ends_the_talk_and_is_kept,
+    faults::an_agent_without_quota_ends_the_talk_and_is_kept,
+    callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
+    optout::who_presses_9_is_on_the_list_within_a_second,
+    optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
+    shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody
+);

@@ -1,4 +1,10 @@
 //! The carrier's media sockets: let in, bound to their attempt, and handed to the bridge.
+//!
+//! A socket goes to a media worker as it is, or, where the configuration says so, through tasks and
+//! channels. Everything but its frames is the same for both.
+
+pub mod raw;
+mod tasks;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,20 +13,13 @@ use std::{
 };
 
 use axum::{
-    extract::{
-        Path, State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
-    },
-    http::{HeaderMap, StatusCode, Uri},
-    response::Response,
-};
-use futures_util::{
-    SinkExt as _, StreamExt as _,
-    stream::{SplitSink, SplitStream},
+    extract::{FromRequestParts as _, Path, Request, State, WebSocketUpgrade, ws::WebSocket},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::{
     ApiState,
@@ -28,7 +27,10 @@ use super::{
     hooks,
 };
 use crate::{
-    bridge::{Bridge, BridgeEnd, BridgeEvent, Brief, CalleeLeg},
+    bridge::{
+        Bridge, BridgeEnd, BridgeEvent, Brief,
+        worker::{Held, Workers},
+    },
     domain::{
         Timestamp,
         attempt::Party,
@@ -39,10 +41,7 @@ use crate::{
     },
     engine::{Engine, EngineError, EngineResult, Talk},
     store::StoreError,
-    telephony::{
-        media::{FromCallee, StreamStart, ToCallee},
-        twilio::stream,
-    },
+    telephony::media::StreamStart,
 };
 
 /// The largest frame the carrier may send; an ordinary one has 400 bytes.
@@ -51,14 +50,8 @@ const MAX_FRAME: usize = 64 * 1024;
 /// How long a socket may stay silent before it says what it is (F-42).
 const START_WITHIN: Duration = Duration::from_secs(5);
 
-/// How many 20 ms frames may wait between the socket and the bridge, each way.
-const FRAMES_WAITING: usize = 64;
-
 /// How many reports of the bridge may wait to be saved.
 const REPORTS_WAITING: usize = 64;
-
-/// How long the carrier may take to agree to the socket's end.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a fact about a talk is tried to be saved: over six seconds in all.
 const SAVE_TRIES: u32 = 7;
@@ -69,22 +62,27 @@ const OPT_OUT_TRIES: u32 = 14;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a write to the carrier may take before the socket counts as dead.
-const WRITE_WITHIN: Duration = Duration::from_secs(10);
-
 /// The calls whose audio is here.
 pub struct Media {
     bridge: Bridge,
+    /// Who carries the audio; none leaves it to tasks.
+    workers: Option<Workers>,
     tasks: TaskTracker,
     stop: CancellationToken,
     live: Mutex<BTreeMap<AttemptId, CancellationToken>>,
 }
 
 impl Media {
-    /// Carries calls over `bridge`, as tasks on `tasks`, until `stop`.
-    pub fn new(bridge: Bridge, tasks: TaskTracker, stop: CancellationToken) -> Arc<Self> {
+    /// Carries calls over `bridge`, by `workers` or by tasks on `tasks`, until `stop`.
+    pub fn new(
+        bridge: Bridge,
+        workers: Option<Workers>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             bridge,
+            workers,
             tasks,
             stop,
             live: Mutex::default(),
@@ -142,10 +140,9 @@ impl Media {
 pub async fn twilio(
     State(state): State<ApiState>,
     Path(attempt): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> ApiResult<Response> {
+    let (mut parts, _) = request.into_parts();
     let attempt: AttemptId = attempt
         .parse()
         .map_err(|_| ApiError::not_found("attempt"))?;
@@ -153,8 +150,8 @@ pub async fn twilio(
         .public_url
         .strip_prefix("http")
         .unwrap_or(&state.public_url);
-    let url = format!("ws{rest}{}", uri.path());
-    if !hooks::is_signed(&state, &url, &headers, &[]) {
+    let url = format!("ws{rest}{}", parts.uri.path());
+    if !hooks::is_signed(&state, &url, &parts.headers, &[]) {
         warn!(attempt_id = %attempt, "media socket with a wrong signature refused");
         let detail = "the signature does not fit";
         return Err(ApiError::new(
@@ -173,21 +170,86 @@ pub async fn twilio(
     }
     let span = info_span!("call", attempt_id = %attempt, campaign_id = tracing::field::Empty,
         contact_id = tracing::field::Empty, call_sid = tracing::field::Empty);
-    Ok(upgrade
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME)
-        .on_upgrade(move |socket| async move {
-            let tasks = state.media.tasks.clone();
-            // On the tracker, so that ending the process waits for the talk.
-            let talk = tasks.spawn(carry(state, attempt, socket).instrument(span));
-            drop(talk.await);
-        }))
+    let raw = state
+        .media
+        .workers
+        .is_some()
+        .then(|| raw::upgrade_of(&parts))
+        .flatten();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return Ok(rejection.into_response()),
+    };
+    let Some(raw) = raw else {
+        return Ok(upgrade
+            .max_message_size(MAX_FRAME)
+            .max_frame_size(MAX_FRAME)
+            .on_upgrade(move |socket| spawn(state, attempt, Socket::Tasks(socket), span)));
+    };
+    let answer = raw.answer();
+    tokio::spawn(async move {
+        match raw.socket().await {
+            Some(socket) => spawn(state, attempt, Socket::Raw(socket), span).await,
+            None => warn!("a media socket could not be taken over"),
+        }
+    });
+    Ok(answer)
+}
+
+/// Carries one call on the tracker, so that ending the process waits for the talk.
+async fn spawn(state: ApiState, attempt: AttemptId, socket: Socket, span: tracing::Span) {
+    let tasks = state.media.tasks.clone();
+    drop(
+        tasks
+            .spawn(carry(state, attempt, socket).instrument(span))
+            .await,
+    );
+}
+
+/// A media socket after its handshake.
+enum Socket {
+    /// As tasks read it.
+    Tasks(WebSocket),
+    /// As a worker takes it.
+    Raw(raw::RawSocket),
+}
+
+impl Socket {
+    async fn first_frame(&mut self) -> Option<StreamStart> {
+        let first = async {
+            match self {
+                Self::Tasks(socket) => tasks::first_frame(socket).await,
+                Self::Raw(socket) => socket.first_frame().await,
+            }
+        };
+        tokio::time::timeout(START_WITHIN, first)
+            .await
+            .ok()
+            .flatten()
+    }
+}
+
+/// A socket whose talk is over. It is closed after the records were saved: what the carrier asks then
+/// depends on them.
+enum Open {
+    Tasks(tasks::Pumps),
+    Worker(Held),
+    Gone,
+}
+
+impl Open {
+    async fn release(self) {
+        match self {
+            Self::Tasks(pumps) => pumps.release().await,
+            Self::Worker(held) => held.release().await,
+            Self::Gone => {}
+        }
+    }
 }
 
 /// Carries one call's audio from the socket's first frame to its last.
-async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
-    let (sink, mut source) = socket.split();
-    let Some(start) = first_frame(&mut source).await else {
+async fn carry(state: ApiState, attempt: AttemptId, mut socket: Socket) {
+    let Some(start) = socket.first_frame().await else {
         warn!("media socket did not say what it is");
         return;
     };
@@ -223,7 +285,7 @@ async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
         return;
     };
     info!("talk begins");
-    let end = join(&state, &talk, start.stream, sink, source, stop).await;
+    let end = join(&state, &talk, start.stream, socket, stop).await;
     state.media.lock().remove(&attempt);
     info!(
         by = end.by.map(Party::name),
@@ -232,51 +294,20 @@ async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
     );
 }
 
-async fn first_frame(source: &mut SplitStream<WebSocket>) -> Option<StreamStart> {
-    let wait = async {
-        while let Some(Ok(message)) = source.next().await {
-            if let Message::Text(text) = message {
-                match stream::parse(&text) {
-                    Ok(Some(FromCallee::Started(start))) => return Some(start),
-                    Ok(_) => {}
-                    Err(error) => {
-                        warn!(%error, "media frame cannot be read");
-                        return None;
-                    }
-                }
-            }
-        }
-        None
-    };
-    tokio::time::timeout(START_WITHIN, wait)
-        .await
-        .ok()
-        .flatten()
-}
-
 /// Joins the socket to the bridge and keeps the records while they talk.
 async fn join(
     state: &ApiState,
     talk: &Talk,
     stream: StreamSid,
-    sink: SplitSink<WebSocket, Message>,
-    source: SplitStream<WebSocket>,
+    socket: Socket,
     stop: CancellationToken,
 ) -> BridgeEnd {
     let media = &state.media;
-    let (from_socket, from) = mpsc::channel(FRAMES_WAITING);
-    let (to, to_socket) = mpsc::channel(FRAMES_WAITING);
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
-    let reading = media.tasks.spawn(read(source, from_socket));
-    let saved = CancellationToken::new();
-    let writing = media
-        .tasks
-        .spawn(write(sink, stream, to_socket, saved.clone()));
     let keeping = media
         .tasks
         .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
-    let leg = CalleeLeg { from, to };
-    let end = media.bridge.run(leg, brief(talk), report, stop).await;
+    let (end, open) = bridge(media, brief(talk), stream, socket, report, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
     tell(
@@ -287,13 +318,44 @@ async fn join(
         },
     )
     .await;
-    saved.cancel();
-    drop(writing.await);
-    let cut = reading.abort_handle();
-    if tokio::time::timeout(CLOSE_WITHIN, reading).await.is_err() {
-        cut.abort();
-    }
+    open.release().await;
     end
+}
+
+async fn bridge(
+    media: &Media,
+    brief: Brief,
+    stream: StreamSid,
+    socket: Socket,
+    report: mpsc::Sender<BridgeEvent>,
+    stop: CancellationToken,
+) -> (BridgeEnd, Open) {
+    match (socket, &media.workers) {
+        (Socket::Raw(socket), Some(workers)) => {
+            let callee = match socket.into_callee(stream) {
+                Ok(callee) => callee,
+                Err(error) => return (unusable(&error), Open::Gone),
+            };
+            let (end, held) = media
+                .bridge
+                .run_on(workers, callee, &brief, report, &stop)
+                .await;
+            (end, Open::Worker(held))
+        }
+        (Socket::Tasks(socket), _) => {
+            let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
+            let end = media.bridge.run(leg, brief, report, stop).await;
+            (end, Open::Tasks(pumps))
+        }
+        (Socket::Raw(_), None) => unreachable!("sockets are taken over for workers alone"),
+    }
+}
+
+fn unusable(error: &std::io::Error) -> BridgeEnd {
+    BridgeEnd {
+        by: None,
+        detail: Some(format!("the media socket cannot be used: {error}")),
+    }
 }
 
 /// Who left first. A talk that was closed here because the carrier said the call was over is no
@@ -327,50 +389,6 @@ fn brief(talk: &Talk) -> Brief {
         voice_id: talk.step.voice_id.clone(),
         variables,
     }
-}
-
-/// Frames from the carrier, as far as they can be read; one that cannot is skipped. What comes after
-/// the talk is read and thrown away: a socket that is closed with unread frames is cut, not closed.
-async fn read(mut source: SplitStream<WebSocket>, to_bridge: mpsc::Sender<FromCallee>) {
-    let mut is_wanted = true;
-    while let Some(Ok(message)) = source.next().await {
-        let Message::Text(text) = message else {
-            continue;
-        };
-        if !is_wanted {
-            continue;
-        }
-        match stream::parse(&text) {
-            Ok(Some(event)) => {
-                let is_last = event == FromCallee::Stopped;
-                is_wanted = to_bridge.send(event).await.is_ok() && !is_last;
-            }
-            Ok(None) => {}
-            Err(error) => debug!(%error, "media frame skipped"),
-        }
-    }
-}
-
-/// Messages to the carrier, until the bridge closes its side; then the socket is closed, after the
-/// records were saved.
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    stream: StreamSid,
-    mut from_bridge: mpsc::Receiver<ToCallee>,
-    saved: CancellationToken,
-) {
-    while let Some(message) = from_bridge.recv().await {
-        let Some(frame) = stream::render(&stream, &message) else {
-            break;
-        };
-        let sent = tokio::time::timeout(WRITE_WITHIN, sink.send(Message::Text(frame.into()))).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            // A timed-out write may still arrive, so the socket is of no use any more.
-            return;
-        }
-    }
-    drop(tokio::time::timeout(WRITE_WITHIN, saved.cancelled()).await);
-    drop(tokio::time::timeout(WRITE_WITHIN, sink.close()).await);
 }
 
 /// Saves what the bridge reports, in order.
