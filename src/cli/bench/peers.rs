@@ -86,6 +86,8 @@ pub struct Peers {
     seen: Seen,
     is_measured: bool,
     agent_delay: Duration,
+    /// How many agents have begun to speak.
+    n_speaking: usize,
 }
 
 /// The carrier's end of a call.
@@ -105,6 +107,8 @@ struct Agent {
     wire: Wire,
     state: AgentState,
     n_sent: u32,
+    /// In which of the 20 milliseconds it speaks.
+    phase: usize,
     turn: u32,
     interrupted_at: Option<u64>,
     expected: u32,
@@ -233,6 +237,7 @@ impl Peers {
             seen: Seen::default(),
             is_measured: false,
             agent_delay: Duration::ZERO,
+            n_speaking: 0,
         })
     }
 
@@ -369,7 +374,7 @@ impl Peers {
                 agent.wire.raw(&answer);
                 agent.state = AgentState::Open;
             }
-            if index % PHASES == phase && matches!(agent.state, AgentState::Speaking) {
+            if agent.phase == phase && matches!(agent.state, AgentState::Speaking) {
                 agent.speak(index, now());
             }
         }
@@ -414,6 +419,7 @@ impl Peers {
                 wire: Wire::new(socket, Role::Server),
                 state: AgentState::Asked,
                 n_sent: 0,
+                phase: 0,
                 turn: 1,
                 interrupted_at: None,
                 expected: 0,
@@ -519,6 +525,8 @@ impl Peers {
         agent.call = call;
         if is_opened && matches!(agent.state, AgentState::Open) {
             agent.state = AgentState::Speaking;
+            agent.phase = self.n_speaking % PHASES;
+            self.n_speaking += 1;
             let metadata = format!(
                 r#"{{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{{"conversation_id":"conv_{index}","agent_output_audio_format":"ulaw_8000","user_input_audio_format":"ulaw_8000"}}}}"#
             );
