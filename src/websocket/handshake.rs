@@ -122,7 +122,7 @@ mod tests {
         let accepted = "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\n\
                         connection: Upgrade\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         for end in 0..accepted.len() {
-            assert_eq!(request.answer(accepted[..end].as_bytes()).unwrap(), None);
+            assert_eq!(request.answer(&accepted.as_bytes()[..end]).unwrap(), None);
         }
         let with_a_frame = format!("{accepted}\u{1}");
         let size = accepted.len();

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{
         CloseFrame, Role as TheirRole, WebSocketConfig,
         frame::{
             Frame,
-            coding::{Control, Data, OpCode},
+            coding::{Data, OpCode},
         },
     },
 };
@@ -220,23 +220,21 @@ fn fragments(out: &mut Vec<u8>, mask: Option<MaskKey>, said: &Said, cuts: &[usiz
     };
     let mut rest = content;
     let mut kind = kind;
-    let mut push = |content: &[u8], opcode: OpCode, is_final: bool| {
-        let mut frame = Frame::message(content.to_vec(), opcode, is_final);
-        if let Some(key) = mask {
-            frame.header_mut().mask = Some(key);
-        }
+    let push = |out: &mut Vec<u8>, content: &[u8], kind: Data, is_final: bool| {
+        let mut frame = Frame::message(content.to_vec(), OpCode::Data(kind), is_final);
+        frame.header_mut().mask = mask;
         let mut bytes = Vec::new();
         frame.format(&mut bytes).unwrap();
         out.extend_from_slice(&bytes);
     };
     for cut in cuts {
         let (part, after) = rest.split_at((*cut).min(rest.len()));
-        push(part, OpCode::Data(kind), false);
-        push(b"?", OpCode::Control(Control::Ping), true);
+        push(out, part, kind, false);
+        write::ping(out, mask, b"?");
         rest = after;
         kind = Data::Continue;
     }
-    push(rest, OpCode::Data(kind), true);
+    push(out, rest, kind, true);
 }
 
 proptest! {

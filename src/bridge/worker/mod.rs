@@ -499,7 +499,7 @@ impl Calls {
     }
 
     fn on_ready(&mut self, token: Token, is_readable: bool, is_ending: bool, now: Instant) {
-        let side = if token.0 % 2 == 0 {
+        let side = if token.0.is_multiple_of(2) {
             Side::Callee
         } else {
             Side::Agent

@@ -68,7 +68,7 @@ struct PlainAgent {
 
 fn plain_agent() -> Box<dyn Dialect> {
     Box::new(PlainAgent {
-        until: StdInstant::now() + Duration::from_secs(600),
+        until: Instant::now().into_std() + Duration::from_secs(600),
     })
 }
 
@@ -397,7 +397,11 @@ async fn barge_in_clears_and_void_audio_is_dropped() {
 async fn the_last_words_are_waited_for() {
     let mut scene = start().await;
     say(&mut scene.agent, &format!("audio 1 {}", frame(1))).await;
-    scene.agent.close(None).await.ok();
+    let farewell = protocol::CloseFrame {
+        code: protocol::frame::coding::CloseCode::Normal,
+        reason: "".into(),
+    };
+    scene.agent.close(Some(farewell)).await.unwrap();
     while let Some(Ok(_)) = scene.agent.next().await {}
     assert_eq!(
         hear(&mut scene.carrier).await,

@@ -90,7 +90,7 @@ pub fn run(agent: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> 
             let Some(pair) = pairs.get_mut(index).and_then(Option::as_mut) else {
                 continue;
             };
-            let done = if event.token().0 % 2 == 0 {
+            let done = if event.token().0.is_multiple_of(2) {
                 on_callee(pair, index, &poll, agent, &mut scratch)
             } else {
                 on_agent(pair, &mut scratch)

@@ -20,8 +20,11 @@ use crate::websocket::{
     write,
 };
 
-/// Frames are 20 ms apart; calls begin at any of these milliseconds.
-const PHASES: usize = 20;
+/// Frames are 20 ms apart. Each call speaks in one of so many slots of them, so that frames do not come
+/// in bursts.
+const SLOTS: usize = 200;
+/// In microseconds.
+const SLOT: u64 = 100;
 /// What either end may be sent.
 const LIMITS: Limits = Limits {
     frame: 64 * 1024,
@@ -107,8 +110,8 @@ struct Agent {
     wire: Wire,
     state: AgentState,
     n_sent: u32,
-    /// In which of the 20 milliseconds it speaks.
-    phase: usize,
+    /// In which slot it speaks.
+    slot: usize,
     turn: u32,
     interrupted_at: Option<u64>,
     expected: u32,
@@ -255,7 +258,7 @@ impl Peers {
         look(Moment::Idle);
         let mut events = Events::with_capacity(4096);
         let mut scratch = vec![0; 64 * 1024];
-        let mut tick = self.now() / 1000;
+        let mut tick = self.now() / SLOT;
         let begun = self.now();
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         // A call every two milliseconds, then a second for all to be up and quiet.
@@ -284,7 +287,7 @@ impl Peers {
             }
             // Both ends stop when measuring ends, so that what is on its way arrives.
             if now < ends {
-                while tick < now / 1000 {
+                while tick < now / SLOT {
                     tick += 1;
                     self.speak(tick);
                 }
@@ -341,13 +344,13 @@ impl Peers {
         };
     }
 
-    /// Sends what is due in a millisecond.
+    /// Sends what is due in a slot.
     fn speak(&mut self, tick: u64) {
-        let phase = (tick % PHASES as u64) as usize;
+        let slot = (tick % SLOTS as u64) as usize;
         let epoch = self.epoch;
         let now = || u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
         for (index, call) in self.calls.iter_mut().enumerate() {
-            if index % PHASES == phase && call.started_at.is_some() && call.stopped_at.is_none() {
+            if slot_of(index) == slot && call.started_at.is_some() && call.stopped_at.is_none() {
                 let number = (call.n_sent + 2).to_string();
                 let chunk = (call.n_sent + 1).to_string();
                 let stamp = (call.n_sent * 20).to_string();
@@ -374,7 +377,7 @@ impl Peers {
                 agent.wire.raw(&answer);
                 agent.state = AgentState::Open;
             }
-            if agent.phase == phase && matches!(agent.state, AgentState::Speaking) {
+            if agent.slot == slot && matches!(agent.state, AgentState::Speaking) {
                 agent.speak(index, now());
             }
         }
@@ -385,7 +388,7 @@ impl Peers {
             return self.accept();
         }
         let index = token.0 / 2;
-        if token.0 % 2 == 0 {
+        if token.0.is_multiple_of(2) {
             if let Some(call) = self.calls.get_mut(index) {
                 call.wire.flush();
                 call.wire.receive(scratch);
@@ -419,7 +422,7 @@ impl Peers {
                 wire: Wire::new(socket, Role::Server),
                 state: AgentState::Asked,
                 n_sent: 0,
-                phase: 0,
+                slot: 0,
                 turn: 1,
                 interrupted_at: None,
                 expected: 0,
@@ -525,7 +528,7 @@ impl Peers {
         agent.call = call;
         if is_opened && matches!(agent.state, AgentState::Open) {
             agent.state = AgentState::Speaking;
-            agent.phase = self.n_speaking % PHASES;
+            agent.slot = slot_of(self.n_speaking);
             self.n_speaking += 1;
             let metadata = format!(
                 r#"{{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{{"conversation_id":"conv_{index}","agent_output_audio_format":"ulaw_8000","user_input_audio_format":"ulaw_8000"}}}}"#
@@ -661,6 +664,11 @@ impl Stamp {
             at: hex(16..32)?,
         })
     }
+}
+
+/// The slot of the `n`th who speaks: far from those of its neighbours.
+fn slot_of(n: usize) -> usize {
+    n * 77 % SLOTS
 }
 
 fn payload(call: usize, number: u32, at: u64) -> String {
