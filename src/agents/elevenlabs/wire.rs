@@ -371,6 +371,24 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn spoiled_messages_are_read_without_a_panic_and_alike(
+            at in any::<prop::sample::Index>(),
+            piece in "[ -~é]{0,3}",
+        ) {
+            let message = r#"{"type":"audio","audio_event":{"audio_base_64":"//8=","event_id":3,
+                "alignment":{"chars":["H"],"char_start_times_ms":[0]}}}"#;
+            let at = at.index(message.len());
+            let text = format!("{}{piece}{}", &message[..at], &message[at + 1..]);
+            let parsed = parse(&text).ok();
+            if let Some((payload, event_id)) = plain_audio(&text) {
+                let payload = payload.to_owned();
+                prop_assert_eq!(parsed, Some(ServerMessage::Audio { payload, event_id }));
+            }
+        }
+    }
+
     #[test]
     fn usual_audio_takes_the_short_way() {
         for text in [

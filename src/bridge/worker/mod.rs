@@ -13,7 +13,6 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -22,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use mio::{Events, Poll, Registry, Token, Waker};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -70,6 +70,9 @@ impl Default for WorkerSettings {
         }
     }
 }
+
+/// A connection to an agent that is being opened.
+pub type Opening<'a> = BoxFuture<'a, Result<AgentLink, AgentError>>;
 
 /// The carrier's socket of a call, after its first frame was read.
 #[derive(Debug)]
@@ -152,7 +155,7 @@ impl Workers {
     pub async fn carry(
         &self,
         callee: CalleeSocket,
-        opening: impl Future<Output = Result<AgentLink, AgentError>>,
+        opening: Opening<'_>,
         settings: BridgeSettings,
         reports: mpsc::Sender<BridgeEvent>,
         stop: &CancellationToken,
@@ -178,8 +181,9 @@ impl Workers {
             id,
             worker: &worker,
         };
-        let mut opening = pin!(opening);
-        let (mut is_opening, mut is_stopped) = (true, false);
+        // Let go once it is done: it is the largest thing that a call needs.
+        let mut opening = Some(opening);
+        let mut is_stopped = false;
         let end = loop {
             tokio::select! {
                 biased;
@@ -188,8 +192,8 @@ impl Workers {
                     is_stopped = true;
                     worker.tell(Command::Stop(id)).await;
                 }
-                opened = &mut opening, if is_opening => {
-                    is_opening = false;
+                opened = opened(&mut opening) => {
+                    opening = None;
                     worker.tell(on_opened(id, opened)).await;
                 }
             }
@@ -202,6 +206,14 @@ impl Workers {
         let n_calls = |worker: &&Arc<Handle>| worker.n_calls.load(Ordering::Relaxed);
         let worker = self.inner.workers.iter().min_by_key(n_calls);
         worker.expect("there is at least one worker").clone()
+    }
+}
+
+/// The agent's connection; for ever nothing once it was had.
+async fn opened(opening: &mut Option<Opening<'_>>) -> Result<AgentLink, AgentError> {
+    match opening {
+        Some(opening) => opening.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -215,7 +215,7 @@ async fn start_between<S>(
     };
     let call = tokio::spawn(async move {
         workers()
-            .carry(callee, opening, settings, reports, &stopped)
+            .carry(callee, Box::pin(opening), settings, reports, &stopped)
             .await
     });
     Scene {

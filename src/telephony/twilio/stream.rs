@@ -383,6 +383,23 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn spoiled_frames_are_read_without_a_panic_and_alike(
+            at in any::<prop::sample::Index>(),
+            piece in "[ -~é]{0,3}",
+        ) {
+            let frame = r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound",
+                "chunk":"1","timestamp":"102","payload":"f39/"},"streamSid":"MZ1"}"#;
+            let at = at.index(frame.len());
+            let text = format!("{}{piece}{}", &frame[..at], &frame[at + 1..]);
+            let parsed = parse(&text).ok().flatten();
+            if let Some(payload) = plain_audio(&text) {
+                prop_assert_eq!(parsed, Some(FromCallee::Audio(payload.to_owned())));
+            }
+        }
+    }
+
     #[test]
     fn usual_media_takes_the_short_way() {
         for text in [
