@@ -467,13 +467,12 @@ impl Live {
                 *until
             }
         };
-        let agent = match (&self.stage, &self.ends.agent_dialect) {
-            (Stage::Talking, Some(dialect)) if self.ends.agent != AgentStage::Done => {
-                Some(dialect.deadline())
-            }
-            _ => None,
-        };
-        let agent_stuck = self.ends.to_agent.stuck_since().map(|at| at + AGENT_STUCK);
+        // An agent that was left has the time until it is dropped, and no other.
+        let is_joined = matches!(self.stage, Stage::Talking) && self.ends.agent != AgentStage::Done;
+        let dialect = self.ends.agent_dialect.as_ref().filter(|_| is_joined);
+        let agent = dialect.map(|dialect| dialect.deadline());
+        let stuck_since = self.ends.to_agent.stuck_since().filter(|_| is_joined);
+        let agent_stuck = stuck_since.map(|at| at + AGENT_STUCK);
         [again, callee_stuck, agent, agent_stuck, self.agent_until]
             .into_iter()
             .flatten()

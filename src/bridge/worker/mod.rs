@@ -48,6 +48,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 const MAX_EVENTS: usize = 4096;
 /// How many commands may wait for a worker; then whoever gives one waits.
 const MAX_COMMANDS: usize = 1024;
+/// How soon a call's timer rings again.
+const SOONEST: Duration = Duration::from_millis(1);
 /// The one token that is no socket's.
 const WAKE: Token = Token(usize::MAX);
 
@@ -491,7 +493,9 @@ impl Calls {
         if live.is_over() {
             return self.forget(slot);
         }
-        let next = live.next_deadline(now.into_std());
+        // Never at once: a deadline that stays would otherwise ring for ever in one round.
+        let soonest = now.into_std() + SOONEST;
+        let next = live.next_deadline(now.into_std()).max(soonest);
         if live.armed_at.is_none_or(|armed_at| next < armed_at) {
             live.armed_at = Some(next);
             let at = Instant::from_std(next);

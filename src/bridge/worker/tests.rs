@@ -525,6 +525,21 @@ async fn a_callee_side_that_does_not_read_stops_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_agent_that_never_agrees_to_the_end_holds_up_nobody() {
+    let mut scene = start().await;
+    // Nobody reads the agent's end of the connection from here on, nor closes it.
+    for n in 0..100 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+    }
+    say(&mut scene.carrier, "stop").await;
+    let (end, held) = timeout(SOON, scene.call).await.unwrap().unwrap();
+    assert_eq!(end.by, Some(Party::Callee));
+    let released = tokio::spawn(held.release());
+    while let Some(Ok(_)) = scene.carrier.next().await {}
+    timeout(SOON, released).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_frame_that_breaks_the_protocol_ends_its_call_alone() {
     let mut scene = start().await;
     let raw = protocol::frame::Frame::message(
