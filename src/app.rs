@@ -239,6 +239,7 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
         tenant_limits: TenantLimits {
             max_concurrent_calls: config.limits.max_concurrent_calls,
             calls_per_second: config.limits.calls_per_second,
+            max_conversations: config.limits.max_conversations,
         },
         lease: config.waits.lease,
         // A lease must be renewed before it ends.

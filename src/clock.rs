@@ -99,17 +99,21 @@ impl ManualClock {
         self.set(now);
     }
 
-    /// Moves the clock to `now` and wakes everybody whose time has come.
-    pub fn set(&self, now: Timestamp) {
+    /// Moves the clock to `now` and wakes everybody whose time has come; whether there was anybody.
+    pub fn set(&self, now: Timestamp) -> bool {
         let mut state = lock(&self.state);
         let now = to_millisecond(now);
         state.now = now;
+        if state.sleepers.keys().next().is_none_or(|(at, _)| *at > now) {
+            return false;
+        }
         let later = state.sleepers.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut state.sleepers, later);
         drop(state);
         for waker in due.into_values() {
             waker.wake();
         }
+        true
     }
 
     /// When the next sleeper wakes; none while nobody sleeps.
@@ -133,9 +137,8 @@ impl Clock for ManualClock {
         let mut state = lock(&self.state);
         state.n_sleeps += 1;
         // Nobody wakes early: what is kept of the time is whole milliseconds.
-        let wait = Duration::from_millis(
-            u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX / 2),
-        );
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        let wait = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX / 2));
         let at = state.now.saturating_add(wait).unwrap_or(Timestamp::MAX);
         Box::pin(ManualSleep {
             key: (at, state.n_sleeps),
@@ -207,6 +210,7 @@ mod tests {
         clock.advance(Duration::from_millis(1));
         assert_eq!((&mut sleep).now_or_never(), Some(()));
         assert_eq!(clock.sleep(Duration::ZERO).now_or_never(), Some(()));
+        assert_eq!(clock.sleep(Duration::from_nanos(1)).now_or_never(), None);
     }
 
     #[test]

@@ -119,6 +119,9 @@ pub struct LimitsConfig {
     pub max_concurrent_calls: u32,
     /// `DIALTONE_CALLS_PER_SECOND`.
     pub calls_per_second: CallRate,
+    /// `DIALTONE_AGENT_MAX_CONVERSATIONS`: how many the agent's account holds at once; none where it
+    /// sets no limit.
+    pub max_conversations: Option<u32>,
     /// `DIALTONE_UNPLACED_GAP_SECONDS`: how long nobody dials a person whose call was never placed
     /// after all, as far as the carrier knows.
     pub unplaced_gap: Duration,
@@ -393,6 +396,7 @@ impl Reader {
                 "a number of calls",
             ),
             calls_per_second,
+            max_conversations: self.max_conversations(),
             unplaced_gap: Duration::from_secs(self.parse(
                 "DIALTONE_UNPLACED_GAP_SECONDS",
                 "900",
@@ -401,6 +405,17 @@ impl Reader {
             region,
             rules: self.rules(region),
         }
+    }
+
+    fn max_conversations(&mut self) -> Option<u32> {
+        const VARIABLE: &str = "DIALTONE_AGENT_MAX_CONVERSATIONS";
+        let text = self.get(VARIABLE)?;
+        let most = text.parse().ok().filter(|most| *most > 0);
+        if most.is_none() {
+            let what = format!("{text:?} is not a number of conversations, 1 or more");
+            self.problem(VARIABLE, what);
+        }
+        most
     }
 
     fn rules(&mut self, region: Region) -> CampaignRules {
@@ -629,6 +644,18 @@ mod tests {
         assert_eq!(wrong(&[slow, simulator]), "0.5 is not from 1 to 100");
         let short = "10 is too short to be renewed in time; at least 300";
         assert_eq!(wrong(&[("DIALTONE_LEASE_MS", "10")]), short);
+    }
+
+    #[test]
+    fn the_agents_account_sets_no_limit_or_one_that_lets_somebody_talk() {
+        let of = |text| Config::from_vars(vars(&[("DIALTONE_AGENT_MAX_CONVERSATIONS", text)]));
+        assert_eq!(of("").unwrap().limits.max_conversations, None);
+        assert_eq!(of("15").unwrap().limits.max_conversations, Some(15));
+        for wrong in ["0", "-1", "many"] {
+            let problem = of(wrong).unwrap_err().0.remove(0);
+            assert_eq!(problem.variable, "DIALTONE_AGENT_MAX_CONVERSATIONS");
+            assert!(problem.what.contains(wrong), "{}", problem.what);
+        }
     }
 
     // proves F-90

@@ -33,6 +33,17 @@ pub struct CallDetail {
     pub transcript: Vec<TranscriptView>,
 }
 
+impl CallDetail {
+    /// The call with its events, in order.
+    pub fn new(call: &CallRecord, events: &[StoredEvent]) -> Self {
+        Self {
+            call: CallView::from(call),
+            timeline: events.iter().filter_map(TimelineView::of).collect(),
+            transcript: transcript(events),
+        }
+    }
+}
+
 /// Which calls.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -115,11 +126,7 @@ pub async fn get(
 ) -> ApiResult<Json<CallDetail>> {
     let call = load(&state, caller, id).await?;
     let events = state.engine.store().call_events(caller.tenant, id).await?;
-    Ok(Json(CallDetail {
-        call: CallView::from(&call),
-        timeline: events.iter().filter_map(TimelineView::of).collect(),
-        transcript: transcript(&events),
-    }))
+    Ok(Json(CallDetail::new(&call, &events)))
 }
 
 /// The last version of each turn, in the order in which the turns began.

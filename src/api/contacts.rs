@@ -69,7 +69,7 @@ impl From<Enrollment> for EnrollmentView {
         Self {
             enrollment_id: enrollment.id.to_string(),
             contact_id: enrollment.contact.to_string(),
-            phone: enrollment.phone.to_string(),
+            phone: enrollment.phone.shown().to_owned(),
             state: enrollment.state.name().to_owned(),
             due_at,
             attempts: enrollment.n_counted,

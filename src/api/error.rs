@@ -84,6 +84,12 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
     }
 
+    /// Something panicked that should not have.
+    pub fn broken() -> Self {
+        let detail = "something is broken in the server; the log says what";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
     /// One field of the request is wrong.
     pub fn field(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
@@ -144,6 +150,7 @@ impl From<EngineError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "notAllowed", error.to_string())
             }
             EngineError::Invalid(detail) => Self::invalid(detail),
+            EngineError::InCall(detail) => Self::new(StatusCode::CONFLICT, "inCall", detail),
             EngineError::Store(error) => error.into(),
         }
     }
@@ -184,6 +191,7 @@ impl From<ListError> for ApiError {
             ListError::NotUtf8Text { .. } => "listNotUtf8",
             ListError::Empty => "listEmpty",
             ListError::NoPhoneColumn { .. } => "listNoPhoneColumn",
+            ListError::NobodyNamed { .. } => "listNamesNobody",
             ListError::NoSuchColumn { .. } => "listNoSuchColumn",
             ListError::TooManyColumns { .. } => "listTooManyColumns",
             ListError::RecordTooLong { .. } => "listRowTooLong",

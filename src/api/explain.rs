@@ -13,6 +13,7 @@ use super::{
     ApiState,
     auth::Caller,
     contacts::EnrollmentView,
+    emergency::HaltView,
     error::{ApiError, ApiResult},
     extract::Id,
 };
@@ -20,6 +21,7 @@ use crate::{
     domain::{
         Timestamp,
         forecast::Forecast,
+        halt::Halt,
         ids::{CampaignId, EnrollmentId},
         profile::Profile,
         rules::{Finding, Rule, Verdict},
@@ -77,8 +79,10 @@ pub struct DiagnosisView {
     pub at: Timestamp,
     /// The campaign's status.
     pub status: String,
-    /// Why it is paused.
+    /// Why it is paused, or stands still although it is active.
     pub reason: Option<String>,
+    /// The emergency stop in force.
+    pub emergency_stop: Option<HaltView>,
     /// Everyone enrolled.
     pub enrolled: u64,
     /// Those with an open attempt.
@@ -121,6 +125,10 @@ pub struct ForecastView {
     pub calls_at_least: u64,
     /// The most calls.
     pub calls_at_most: u64,
+    /// The most calls that are open at once.
+    pub open_at_most: u32,
+    /// The limit that says so: campaignSlots, tenantSlots or agentSlots.
+    pub limited_by: String,
     /// The earliest end; null when nobody can be called within a year.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ends_from: Option<Timestamp>,
@@ -142,6 +150,8 @@ impl From<Forecast> for ForecastView {
             skipped: it.skipped,
             calls_at_least: it.calls.low,
             calls_at_most: it.calls.high,
+            open_at_most: it.most_open,
+            limited_by: it.slots.name().to_owned(),
             ends_from: it.finish.low,
             ends_until: it.finish.high,
             cost_micro_usd_at_least: it.cost_micro_usd.map(|cost| cost.low),
@@ -243,7 +253,12 @@ impl From<Diagnosis> for DiagnosisView {
         Self {
             at: it.at,
             status: it.campaign.status.name().to_owned(),
-            reason: it.campaign.status.reason(),
+            reason: it
+                .campaign
+                .status
+                .reason()
+                .or_else(|| it.halt.as_ref().map(Halt::sentence)),
+            emergency_stop: it.halt.as_ref().map(HaltView::from),
             enrolled: it.progress.n_enrolled,
             open: it.progress.n_open,
             waiting: it.waiting.into_iter().map(GroupView::from).collect(),

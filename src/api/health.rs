@@ -16,6 +16,9 @@ pub struct Readiness {
     store: bool,
     /// `owner` while this process dispatches for every tenant; `standby` while another does.
     dispatch: &'static str,
+    /// An emergency stop holds for a tenant: nothing is dialed there. Null while the store does not
+    /// say.
+    emergency_stop: Option<bool>,
     /// Every loop runs; one that panicked in the last minute was begun again.
     loops: bool,
     /// Media sockets are taken.
@@ -36,10 +39,16 @@ pub async fn alive() -> &'static str {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Readiness>) {
     let health = state.engine.health().await;
+    // One that does not answer was waited for already.
+    let halted = match health.store {
+        true => state.engine.is_halted().await.ok(),
+        false => None,
+    };
     let readiness = Readiness {
         ready: health.store && health.loops && !health.closing,
         store: health.store,
         dispatch: if health.dispatch { "owner" } else { "standby" },
+        emergency_stop: halted,
         loops: health.loops,
         media: !health.closing,
         live_calls: state.media.n_live(),

@@ -104,7 +104,7 @@ pub async fn put(
         holidays: holidays_of(&body)?,
         ..kept(&state, caller.tenant).await?
     };
-    let store = state.engine.store();
-    let saved = store.save_tenant_rules(caller.tenant, &rules).await?;
+    let engine = &state.engine;
+    let saved = engine.save_tenant_rules(caller.tenant, &rules).await?;
     Ok(Json(HolidaysBody::from(&saved.holidays)))
 }

@@ -10,8 +10,11 @@ mod calls;
 mod campaigns;
 mod contacts;
 mod dashboard;
+mod emergency;
+mod erase;
 mod error;
 mod explain;
+mod export;
 mod extract;
 mod health;
 mod holidays;
@@ -123,6 +126,9 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(explain::profiles))
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::remove))
+        .routes(routes!(erase::contact))
+        .routes(routes!(erase::whoever))
+        .routes(routes!(export::contact))
         .routes(routes!(calls::list))
         .routes(routes!(calls::list_of_campaign))
         .routes(routes!(calls::get))
@@ -130,14 +136,17 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(holidays::get, holidays::put))
+        .routes(routes!(emergency::get, emergency::stop, emergency::lift))
         .routes(routes!(imports::get))
         .routes(routes!(imports::rejected))
         .routes(routes!(imports::rejected_csv))
 }
 
-/// The one resource whose bodies are large.
+/// The resources whose bodies are large.
 fn uploads() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(imports::start_from_csv))
+    OpenApiRouter::new()
+        .routes(routes!(imports::start_from_csv))
+        .routes(routes!(imports::suppressions::import))
 }
 
 /// The API's description, for the server and for `dialtone openapi`.
@@ -215,8 +224,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
     error!(panic = text, "request handler panicked");
-    let detail = "something is broken in the server; the log says what";
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+    ApiError::broken().into_response()
 }
 
 #[cfg(test)]

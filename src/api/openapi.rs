@@ -7,7 +7,9 @@ use utoipa::{
 };
 
 use super::{ApiState, error::Problem};
-use crate::realtime::payload::{ActiveCampaigns, CampaignUpdate, TranscriptView};
+use crate::realtime::payload::{
+    ActiveCampaigns, CampaignUpdate, EmergencyStopUpdate, TranscriptView,
+};
 
 /// The parts of the document that no route brings.
 #[derive(OpenApi)]
@@ -17,11 +19,12 @@ use crate::realtime::payload::{ActiveCampaigns, CampaignUpdate, TranscriptView};
         description = "Campaigns of phone calls by voice agents.\n\nErrors are RFC 9457 problem \
             documents with a stable `code`. Unknown fields are refused with 422. Lists are \
             `{items, total, next}`. Times are RFC 3339 in UTC. The schemas `CampaignUpdate`, \
-            `ProgressView`, `CallView`, `ActiveCampaigns` and `TranscriptView` are also the \
-            payloads of the Socket.IO events `campaign_update`, `campaign_progress`, \
-            `campaign_call_update`, `active_campaigns_list` and `call_transcript`.",
+            `ProgressView`, `CallView`, `ActiveCampaigns`, `TranscriptView` and \
+            `EmergencyStopUpdate` are also the payloads of the Socket.IO events \
+            `campaign_update`, `campaign_progress`, `campaign_call_update`, \
+            `active_campaigns_list`, `call_transcript` and `emergency_stop`.",
     ),
-    components(schemas(Problem, CampaignUpdate, ActiveCampaigns, TranscriptView)),
+    components(schemas(Problem, CampaignUpdate, ActiveCampaigns, TranscriptView, EmergencyStopUpdate)),
     security(("token" = [])),
     modifiers(&BearerToken),
 )]

@@ -15,7 +15,7 @@ use crate::{
         Timestamp,
         ids::SuppressionId,
         phone::{PhoneNumber, Region},
-        suppression::{Scope, Subject, Suppression, SuppressionSource},
+        suppression::{Scope, Subject, Suppression, SuppressionSource, email_address},
     },
     store::{Lift, SuppressionEntry},
 };
@@ -138,7 +138,7 @@ impl From<SuppressionEntry> for SuppressionView {
     }
 }
 
-fn checked_reason(reason: &str) -> ApiResult<Option<String>> {
+pub(super) fn checked_reason(reason: &str) -> ApiResult<Option<String>> {
     let reason = reason.trim();
     if reason.chars().count() > MAX_REASON {
         let detail = "must have at most 500 characters";
@@ -147,12 +147,21 @@ fn checked_reason(reason: &str) -> ApiResult<Option<String>> {
     Ok(Some(reason.to_owned()).filter(|reason| !reason.is_empty()))
 }
 
-/// The address in the one spelling that is compared, if it is one.
-fn email_of(text: &str) -> Option<String> {
-    let text = text.trim().to_lowercase();
-    let (name, host) = text.split_once('@')?;
-    let is_one = !name.is_empty() && host.contains('.') && !text.contains(char::is_whitespace);
-    is_one.then_some(text)
+/// The country that a request names, or `usual`.
+pub(super) fn region_of(named: Option<&str>, usual: Region) -> ApiResult<Region> {
+    let wrong = |_| ApiError::field("/region", "form", "must be a country such as US or GB");
+    named.map_or(Ok(usual), |text| text.parse().map_err(wrong))
+}
+
+/// The scope that a request names, or all.
+pub(super) fn scope_of(named: Option<&str>) -> ApiResult<Scope> {
+    let wrong = || {
+        let detail = "must be all, voice, sms, whatsapp, email or linkedin";
+        ApiError::field("/scope", "unknown", detail)
+    };
+    named.map_or(Ok(Scope::All), |name| {
+        Scope::from_name(name).ok_or_else(wrong)
+    })
 }
 
 /// Who is meant by the numbers and addresses of a request, and what is neither.
@@ -168,7 +177,7 @@ fn subjects(new: &NewSuppressions, region: Region) -> (Vec<Subject>, Vec<Rejecte
         }
     }
     for text in &new.emails {
-        match email_of(text) {
+        match email_address(text) {
             Some(email) => found.push(Subject::Email(email)),
             None => rejected.push(RejectedSuppression {
                 value: text.clone(),
@@ -212,19 +221,8 @@ pub async fn add(
         let detail = "must have 1 to 10000 numbers and addresses";
         return Err(ApiError::field("/phones", "length", detail));
     }
-    let scope = match new.scope.as_deref() {
-        None => Scope::All,
-        Some(name) => Scope::from_name(name).ok_or_else(|| {
-            let detail = "must be all, voice, sms, whatsapp, email or linkedin";
-            ApiError::field("/scope", "unknown", detail)
-        })?,
-    };
-    let region = match new.region.as_deref() {
-        None => state.region,
-        Some(text) => text.parse().map_err(|_| {
-            ApiError::field("/region", "form", "must be a country such as US or GB")
-        })?,
-    };
+    let scope = scope_of(new.scope.as_deref())?;
+    let region = region_of(new.region.as_deref(), state.region)?;
     let reason = checked_reason(new.reason.as_deref().unwrap_or_default())?;
     let (subjects, rejected) = subjects(&new, region);
     let clock = state.engine.clock();
@@ -276,21 +274,5 @@ pub async fn lift(
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::not_found("suppression"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_one_spelling_and_anything_else_is_none() {
-        assert_eq!(
-            email_of(" Ann@Example.COM "),
-            Some("ann@example.com".to_owned())
-        );
-        for wrong in ["ann", "@example.com", "ann@example", "a b@example.com", ""] {
-            assert_eq!(email_of(wrong), None, "{wrong}");
-        }
     }
 }

@@ -3,6 +3,8 @@
 
 mod bench;
 mod demo;
+mod emergency;
+mod http;
 mod serve;
 mod simulate;
 mod world;
@@ -32,6 +34,9 @@ enum Command {
     /// Measure what this machine can carry.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Stop every call of a running server, or lift that stop. Ends with 0 when no call is queued or
+    /// ringing any more, and with 1 when some are after ten seconds.
+    EmergencyStop(emergency::EmergencyStopArgs),
     /// Print the API's description (OpenAPI 3.1).
     Openapi,
 }
@@ -66,6 +71,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(command) => bench::run(command).await,
+        Command::EmergencyStop(args) => emergency::run(args).await,
         Command::Openapi => {
             // Not `println!`, which panics when the reader has seen enough.
             writeln!(std::io::stdout(), "{}", api::document().to_pretty_json()?)?;

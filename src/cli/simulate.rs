@@ -1,6 +1,6 @@
 //! `dialtone simulate`: the carrier, the people and the agent, for use with any dialer.
 
-use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, process::ExitCode};
 
 use clap::Args;
 
@@ -25,6 +25,9 @@ pub(super) struct SimulateArgs {
     /// One campaign with so many people in each world, instead of what the seed says.
     #[arg(long, requires = "world")]
     people: Option<u64>,
+    /// How many worlds run at a time; as many as there are cores without it.
+    #[arg(long, requires = "world")]
+    threads: Option<NonZeroUsize>,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:4010")]
     listen: SocketAddr,
@@ -101,7 +104,7 @@ impl SimulateArgs {
 /// Runs the simulator until it is told to end.
 pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     if args.world {
-        return super::world::run(args.seed, args.seeds, args.people).await;
+        return super::world::run(args.seed, args.seeds, args.people, args.threads).await;
     }
     observability::start(LogFormat::Text);
     let simulator = Simulator::start(args.config()).await?;

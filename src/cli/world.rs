@@ -1,6 +1,6 @@
 //! `dialtone simulate --world`: the whole engine in virtual time, with faults and auditors.
 
-use std::{ops::Range, process::ExitCode};
+use std::{num::NonZeroUsize, ops::Range, process::ExitCode};
 
 use anyhow::Context as _;
 
@@ -15,6 +15,7 @@ pub(super) async fn run(
     first: u64,
     n_seeds: Option<u64>,
     people: Option<u64>,
+    threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<ExitCode> {
     let usual = Size::default();
     let size = people.map_or(usual, |n| Size {
@@ -24,7 +25,7 @@ pub(super) async fn run(
     // Every process of a world has a runtime of its own, which cannot run inside this one.
     let work = tokio::task::spawn_blocking(move || match n_seeds {
         None => one(first, size),
-        Some(n) => many(first..first.saturating_add(n), size),
+        Some(n) => many(first..first.saturating_add(n), size, threads),
     });
     let held = work.await.context("the simulation panicked")?;
     Ok(if held {
@@ -41,8 +42,9 @@ fn one(seed: u64, size: Size) -> bool {
     report.violation.is_none()
 }
 
-fn many(seeds: Range<u64>, size: Size) -> bool {
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+fn many(seeds: Range<u64>, size: Size, threads: Option<NonZeroUsize>) -> bool {
+    let n_threads = threads.or_else(|| std::thread::available_parallelism().ok());
+    let n_threads = n_threads.map_or(1, NonZeroUsize::get);
     let begin = SystemClock.now();
     let many = world::run_many(seeds, size, n_threads, app::store_in_memory);
     let seconds = SystemClock.now().duration_since(begin).as_secs_f64();
@@ -53,6 +55,11 @@ fn many(seeds: Range<u64>, size: Size) -> bool {
         "{:<28}{:>14.1}",
         "seeds per second",
         many.totals.n_seeds as f64 / seconds
+    );
+    println!(
+        "{:<28}{:>14.0}",
+        "operations per second",
+        many.totals.n_operations as f64 / seconds
     );
     for failed in &many.failed {
         let violation = failed.violation.as_deref().unwrap_or_default();

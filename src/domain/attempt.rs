@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Timestamp,
+    erasure::KeptNumber,
     ids::{AttemptId, CallSid, ConversationId, StreamSid},
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
@@ -18,7 +19,7 @@ pub struct Attempt {
     /// Which of the campaign's steps, from 0.
     pub step: u16,
     /// Whom we call.
-    pub to: PhoneNumber,
+    pub to: KeptNumber,
     /// The number that the callee sees.
     pub from: PhoneNumber,
     /// When the intent was saved.
@@ -137,6 +138,13 @@ pub enum Party {
     System,
 }
 
+impl Attempt {
+    /// Whether somebody or something answered, as far as is known.
+    pub fn was_answered(&self) -> bool {
+        self.facts.answered_at.is_some() || matches!(self.state, AttemptState::Connected { .. })
+    }
+}
+
 impl ReleaseReason {
     /// The reason's name in logs.
     pub fn name(&self) -> &'static str {
@@ -183,6 +191,18 @@ impl AttemptState {
             | Self::Ringing { .. }
             | Self::Connected { .. } => true,
             Self::Ended { .. } | Self::Released { .. } => false,
+        }
+    }
+
+    /// When the attempt ended or was given back, once it has.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Ended { at, .. } | Self::Released { at, .. } => Some(*at),
+            Self::Reserved
+            | Self::Unknown { .. }
+            | Self::Dialing { .. }
+            | Self::Ringing { .. }
+            | Self::Connected { .. } => None,
         }
     }
 

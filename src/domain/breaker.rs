@@ -124,7 +124,7 @@ impl BreakerPolicy {
 }
 
 impl CallResult {
-    /// What came of `attempt`, or none when it is open or says nothing about calls; `was_looked_up`
+    /// What came of `attempt`, or none when it is open, erased or says nothing about calls; `was_looked_up`
     /// says whether its end had to be asked for.
     pub fn of(attempt: &Attempt, was_looked_up: bool) -> Option<Self> {
         let (outcome, news, at) = match &attempt.state {
@@ -146,7 +146,7 @@ impl CallResult {
             | AttemptState::Connected { .. } => return None,
         };
         Some(Self {
-            to: attempt.to.clone(),
+            to: attempt.to.known()?.clone(),
             outcome,
             news,
             at,

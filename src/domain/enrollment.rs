@@ -4,6 +4,7 @@ use super::{
     Timestamp,
     attempt::{Attempt, AttemptState},
     contact::Fields,
+    erasure::KeptNumber,
     ids::{AttemptId, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
     outcome::Outcome,
     phone::PhoneNumber,
@@ -23,7 +24,7 @@ pub struct Enrollment {
     /// Which person.
     pub contact: ContactId,
     /// Where the person is called; unique in the campaign.
-    pub phone: PhoneNumber,
+    pub phone: KeptNumber,
     /// Where the person is, as far as the rules are concerned.
     pub place: PlaceKey,
     /// The person's name as this campaign's list wrote it.
@@ -110,7 +111,7 @@ impl Enrollment {
     pub fn field(&self, name: &str) -> Option<&str> {
         match name {
             "name" => self.name.as_deref(),
-            "phone" => Some(self.phone.as_str()),
+            "phone" => self.phone.known().map(PhoneNumber::as_str),
             column => self.fields.get(column).map(String::as_str),
         }
     }

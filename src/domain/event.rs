@@ -6,7 +6,7 @@
 use super::{
     Timestamp,
     attempt::Party,
-    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     suppression::SuppressionSource,
 };
 
@@ -31,6 +31,15 @@ pub enum EventKind {
         /// [`super::campaign::CampaignStatus::name`].
         status: String,
         /// Why it paused, in words for people.
+        reason: Option<String>,
+    },
+    /// An emergency stop that holds for the campaign came into force or was lifted.
+    EmergencyStop {
+        /// Whether it is in force now.
+        is_in_force: bool,
+        /// Who stopped or lifted it.
+        by: String,
+        /// Why, in their words.
         reason: Option<String>,
     },
     /// People were added; the number of them.
@@ -64,6 +73,13 @@ pub enum EventKind {
         attempt: AttemptId,
         /// What.
         moment: Moment,
+    },
+    /// The data of a person of the campaign was erased.
+    Erased {
+        /// What is left of the person here.
+        enrollment: EnrollmentId,
+        /// Who asked for it.
+        by: UserId,
     },
     /// A line of what was said.
     Transcript {
@@ -108,6 +124,8 @@ pub enum Moment {
     },
     /// A call turned up for an attempt that was given up; it is being ended.
     LateCall,
+    /// What was said or pressed, before the person's data was erased.
+    Erased,
 }
 
 /// One line of a transcript.
@@ -142,7 +160,11 @@ impl EventKind {
             Self::Call { attempt, .. }
             | Self::Timeline { attempt, .. }
             | Self::Transcript { attempt, .. } => Some(*attempt),
-            Self::Campaign { .. } | Self::Enrolled { .. } | Self::Enrollment { .. } => None,
+            Self::Campaign { .. }
+            | Self::EmergencyStop { .. }
+            | Self::Enrolled { .. }
+            | Self::Enrollment { .. }
+            | Self::Erased { .. } => None,
         }
     }
 }

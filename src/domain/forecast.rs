@@ -15,7 +15,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Timestamp, pacing::PacingLimits};
+use super::{Timestamp, pacing::PacingLimits, rules::Rule};
 
 /// How far ahead a forecast looks; what is not done by then has no end that is worth naming.
 pub const FARTHEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -65,8 +65,10 @@ pub struct Estimates {
 /// What the campaign has set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// How fast.
+    /// How fast, the tenant's own limits included.
     pub pacing: PacingLimits,
+    /// Whose limit on open calls that is.
+    pub slots: Rule,
     /// The most attempts for one person.
     pub max_attempts: u32,
     /// The longest that the waits between all attempts of one person take together.
@@ -88,6 +90,10 @@ pub struct Forecast {
     pub skipped: BTreeMap<String, u64>,
     /// How many calls.
     pub calls: Span<u64>,
+    /// The most calls that are open at once.
+    pub most_open: u32,
+    /// The limit that says so.
+    pub slots: Rule,
     /// When the last call is over. The early end is none when nobody can be called at all within
     /// [`FARTHEST`]; the late one also when too little is known.
     pub finish: Span<Option<Timestamp>>,
@@ -143,6 +149,8 @@ pub fn forecast(
         n_people,
         skipped,
         calls,
+        most_open: settings.pacing.max_concurrent_calls,
+        slots: settings.slots,
         finish: finish(&open, settings, estimates, per_person, now),
         cost_micro_usd: cost(calls, settings, estimates),
         never_open: never.iter().map(|group| group.place.to_owned()).collect(),
@@ -377,6 +385,7 @@ mod tests {
                 calls_per_second: CallRate::try_from(per_second).unwrap(),
                 ..PacingLimits::default()
             },
+            slots: Rule::CampaignSlots,
             max_attempts: 1,
             longest_waits: Duration::ZERO,
             ring: Duration::from_secs(25),

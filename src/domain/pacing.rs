@@ -175,7 +175,8 @@ impl Gate {
         }
     }
 
-    fn room(&self) -> u32 {
+    /// How many more calls may be open.
+    pub fn room(&self) -> u32 {
         self.max_open.saturating_sub(self.usage.n_open)
     }
 
@@ -257,8 +258,9 @@ impl Lane {
     /// at most: together no more than one start too many, wherever the second begins.
     pub fn of_rate(rate: CallRate) -> Self {
         let interval = rate.interval();
-        let brisk =
-            Duration::from_nanos(1_000_000_000_000 / (u64::from(rate.per_1000_seconds) + 500));
+        // Rounded up: a few nanoseconds less let one more into a second.
+        let brisk = 1_000_000_000_000_u64.div_ceil(u64::from(rate.per_1000_seconds) + 500);
+        let brisk = Duration::from_nanos(brisk);
         Self {
             steady: Meter::of(interval, max(interval, MADE_UP)),
             brisk: Some(Meter::of(brisk, brisk / 2)),
@@ -539,6 +541,27 @@ mod tests {
             }
             let planned = NOW + rate.interval() * (n_starts - 1);
             prop_assert!(now <= planned + rate.interval(), "{now} instead of {planned}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_up_for_never_puts_two_too_many_into_a_second() {
+        for per_second in 1..=200_u16 {
+            let mut lanes = [Lane::of_rate(
+                CallRate::try_from(f64::from(per_second)).unwrap(),
+            )];
+            let mut now = NOW;
+            depart(&mut lanes, now).unwrap();
+            now += jiff::SignedDuration::from_secs(5);
+            let began = now;
+            let mut n = 0;
+            while now < began + Duration::from_secs(1) {
+                match depart(&mut lanes, now) {
+                    Ok(()) => n += 1,
+                    Err(at) => now = at,
+                }
+            }
+            assert!(n <= per_second + 1, "{n} at {per_second} per second");
         }
     }
 

@@ -91,6 +91,22 @@ impl PhoneNumber {
             .is_ok_and(|number| PHONE_NUMBER_UTIL.is_valid_number(&number))
     }
 
+    /// Whether `text` is this number as people write it, with its country or without.
+    pub fn is_written_as(&self, text: &str) -> bool {
+        // Reading numbers is slow, and most texts are none or another one.
+        let last = |text: &str| -> Vec<u8> {
+            let digits = text.bytes().rev().filter(u8::is_ascii_digit);
+            digits.take(4).collect()
+        };
+        if last(text) != last(&self.0) {
+            return false;
+        }
+        let parsed = PHONE_NUMBER_UTIL.parse(&self.0, None).ok();
+        let country = parsed.and_then(|number| number.get_region_code());
+        let region = country.map_or(Region::US, Region);
+        Self::normalize(text, region).is_ok_and(|number| number == *self)
+    }
+
     /// The number with `+`, as carriers want it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,14 +9,15 @@ use super::{
     Timestamp,
     campaign::{Campaign, CampaignStatus},
     cap::{Cap, in_words},
-    consent::{Consent, ConsentKind},
+    consent::ConsentKind,
     enrollment::{Enrollment, EnrollmentState},
     holiday::{Calendar, DaysOff, Holidays},
     person::{PastAttemptKind, Person},
+    phone::PhoneNumber,
     place::{Place, RegionCode, ZoneSource},
     profile::{Profile, ProfileId, RegionRules},
     step::Step,
-    suppression::Channel,
+    suppression::{Channel, Suppression},
     window::{Opening, Window, later, opening, opening_for},
     zone::Zone,
 };
@@ -67,6 +68,8 @@ pub enum Rule {
     MinimumGap,
     /// A person who answered and heard nobody is left alone for a while.
     AbandonedRest,
+    /// No emergency stop may be in force.
+    EmergencyStop,
     /// The carrier must serve the range of numbers.
     Destination,
     /// One of our own numbers must be free to call from.
@@ -77,8 +80,10 @@ pub enum Rule {
     TenantSlots,
     /// So many calls may begin in a time.
     DialRate,
-    /// An agent must be there for whoever answers.
+    /// The agent's account holds so many conversations at once.
     AgentSlots,
+    /// An agent must have come for those who answered lately.
+    AgentCaution,
     /// The campaign's budget must have room for another call.
     Budget,
     /// The carrier must not have asked for a rest.
@@ -266,7 +271,8 @@ pub struct Finding {
     pub rule: Rule,
     /// What it says.
     pub verdict: Verdict,
-    /// What was compared, by name, for people: local time, window, count, cap.
+    /// What was compared, by name, for people: local time, window, count, cap. Empty unless it was
+    /// asked for by [`explain`].
     pub values: BTreeMap<&'static str, String>,
     /// The first instant from the judged one on at which this rule alone allows it.
     pub next: Option<Timestamp>,
@@ -277,7 +283,6 @@ pub struct Finding {
 pub struct Judgement {
     findings: Vec<Finding>,
     next_at: Option<Timestamp>,
-    record: DecisionRecord,
 }
 
 /// With what a decision was made, kept with the attempt (F-75).
@@ -302,22 +307,33 @@ pub fn judge(facts: &Facts<'_>, at: Timestamp) -> Judgement {
     judge_by(Rule::of_person(), facts, at)
 }
 
-/// Whether a reserved attempt may still be dialed at `at`. The enrollment has its open attempt and
-/// the budget has counted it, so those rules are not asked.
+/// What [`judge`] says, with what each rule looked at: for people, because words take longer than
+/// verdicts.
+pub fn explain(facts: &Facts<'_>, at: Timestamp) -> Judgement {
+    let mut judgement = judge(facts, at);
+    for finding in &mut judgement.findings {
+        finding.values = finding.rule.values(facts, at);
+    }
+    judgement
+}
+
+/// Whether a reserved attempt may still be dialed at `at`. The enrollment has its open attempt, the
+/// budget has counted it, and its number is the one that was judged then, so those rules are not asked.
 pub fn judge_dial(facts: &Facts<'_>, at: Timestamp) -> Judgement {
-    use Rule::{AttemptBudget, Due, NothingOpen};
-    let asked = Rule::of_person().filter(|it| !matches!(it, NothingOpen | AttemptBudget | Due));
-    judge_by(asked, facts, at)
+    use Rule::{AttemptBudget, Due, NothingOpen, NumberValid};
+    let is_settled = |it: &Rule| matches!(it, NothingOpen | NumberValid | AttemptBudget | Due);
+    judge_by(Rule::of_person().filter(|it| !is_settled(it)), facts, at)
 }
 
 fn judge_by(asked: impl Iterator<Item = Rule>, facts: &Facts<'_>, at: Timestamp) -> Judgement {
     let findings: Vec<_> = asked.map(|rule| rule.find(facts, at)).collect();
-    let next_at = next_allowed(&findings, facts, at);
-    Judgement {
-        findings,
-        next_at,
-        record: DecisionRecord::new(facts, at),
-    }
+    let is_allowed = findings.iter().all(|it| it.verdict == Verdict::Allowed);
+    let next_at = if is_allowed {
+        Some(at)
+    } else {
+        next_allowed(&findings, facts, at)
+    };
+    Judgement { findings, next_at }
 }
 
 /// The first instant at which every rule allows it.
@@ -408,23 +424,20 @@ impl Judgement {
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
-
-    /// With what it was judged.
-    pub fn record(&self) -> &DecisionRecord {
-        &self.record
-    }
 }
 
 impl DecisionRecord {
-    fn new(facts: &Facts<'_>, at: Timestamp) -> Self {
+    /// With what `facts` are judged at `at`.
+    pub fn new(facts: &Facts<'_>, at: Timestamp) -> Self {
         let profile = facts.rules.profile;
+        let phone = facts.enrollment.phone.known();
         Self {
             profile: profile.id.to_string(),
             profile_version: profile.version.to_owned(),
             at,
             local: local_times(facts.place, at),
             region: facts.place.region().to_string(),
-            zone_source: facts.place.source(&facts.enrollment.phone),
+            zone_source: phone.map_or(ZoneSource::Fallback, |phone| facts.place.source(phone)),
         }
     }
 }
@@ -495,16 +508,11 @@ impl Finding {
             ..Self::allowed(rule, at)
         }
     }
-
-    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.values.insert(name, value.to_string());
-        self
-    }
 }
 
 impl Rule {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::NothingOpen,
         Self::CampaignActive,
         Self::NumberValid,
@@ -519,21 +527,35 @@ impl Rule {
         Self::FrequencyCap,
         Self::MinimumGap,
         Self::AbandonedRest,
+        Self::EmergencyStop,
         Self::Destination,
         Self::CallerId,
         Self::CampaignSlots,
         Self::TenantSlots,
         Self::DialRate,
         Self::AgentSlots,
+        Self::AgentCaution,
         Self::Budget,
         Self::CarrierRest,
+    ];
+
+    /// Those that put a person off by what a campaign or its tenant has set. Whom they put off is judged
+    /// again when that changes.
+    pub const OF_SETTINGS: [Self; 7] = [
+        Self::LeastRing,
+        Self::CallingWindow,
+        Self::Holiday,
+        Self::OneCallAtATime,
+        Self::FrequencyCap,
+        Self::MinimumGap,
+        Self::AbandonedRest,
     ];
 
     /// Those that are about one person; the others are limits, which the engine counts.
     pub fn of_person() -> impl Iterator<Item = Self> {
         Self::ALL
             .into_iter()
-            .take_while(|rule| *rule < Self::Destination)
+            .take_while(|rule| *rule < Self::EmergencyStop)
     }
 
     /// The rule's name in the API, in events and in stores.
@@ -553,12 +575,14 @@ impl Rule {
             Self::FrequencyCap => "frequencyCap",
             Self::MinimumGap => "minimumGap",
             Self::AbandonedRest => "abandonedRest",
+            Self::EmergencyStop => "emergencyStop",
             Self::Destination => "destination",
             Self::CallerId => "callerId",
             Self::CampaignSlots => "campaignSlots",
             Self::TenantSlots => "tenantSlots",
             Self::DialRate => "dialRate",
             Self::AgentSlots => "agentSlots",
+            Self::AgentCaution => "agentCaution",
             Self::Budget => "budget",
             Self::CarrierRest => "carrierRest",
         }
@@ -591,6 +615,7 @@ impl Rule {
                 "The person answered a call and heard nobody; machines must leave them alone for a \
                  while."
             }
+            Self::EmergencyStop => "An emergency stop is in force.",
             Self::Destination => {
                 "The carrier does not serve this range of numbers: it refused others like it."
             }
@@ -598,7 +623,8 @@ impl Rule {
             Self::CampaignSlots => "As many calls of the campaign are open as it allows.",
             Self::TenantSlots => "As many calls are open as the account allows.",
             Self::DialRate => "The next dial start is a moment away: the set rate is kept.",
-            Self::AgentSlots => "Answered calls got no agent lately, so few are made.",
+            Self::AgentSlots => "As many calls are open as the agent's account can talk in.",
+            Self::AgentCaution => "Answered calls got no agent lately, so few are made.",
             Self::Budget => "The campaign's budget has no room for another call.",
             Self::CarrierRest => "The carrier asked for fewer requests.",
         }
@@ -623,6 +649,7 @@ impl Rule {
             Self::FrequencyCap => "Wait until the earlier calls are long enough ago.",
             Self::MinimumGap => "Wait until the last call is long enough ago.",
             Self::AbandonedRest => "Wait until the person may be called by a machine again.",
+            Self::EmergencyStop => "Lift the emergency stop.",
             Self::Destination => {
                 "Enable the destination in the carrier's account; it is tried again by itself."
             }
@@ -630,7 +657,10 @@ impl Rule {
             Self::CampaignSlots => "Raise the campaign's number of concurrent calls.",
             Self::TenantSlots => "Raise the account's number of concurrent calls.",
             Self::DialRate => "Raise the calls per second.",
-            Self::AgentSlots => "See why answered calls get no agent.",
+            Self::AgentSlots => {
+                "Raise DIALTONE_AGENT_MAX_CONVERSATIONS, if the agent's account allows more."
+            }
+            Self::AgentCaution => "See why answered calls get no agent.",
             Self::Budget => "Raise the budget.",
             Self::CarrierRest => "Wait; it goes on by itself.",
         }
@@ -653,12 +683,14 @@ impl Rule {
             | Self::AttemptBudget
             | Self::LeastRing
             | Self::OneCallAtATime
+            | Self::EmergencyStop
             | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => false,
         }
@@ -700,12 +732,14 @@ impl Rule {
             | Self::AttemptBudget
             | Self::LeastRing
             | Self::OneCallAtATime
+            | Self::EmergencyStop
             | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => Some(at),
         }
@@ -713,90 +747,132 @@ impl Rule {
 
     /// What the rule says at `at`.
     fn find(self, facts: &Facts<'_>, at: Timestamp) -> Finding {
+        let only_if = |holds: bool| Finding::from_next(self, holds.then_some(at), at);
+        let or_never = |holds: bool| match holds {
+            true => Finding::allowed(self, at),
+            false => Finding::never(self),
+        };
         match self {
-            Self::NothingOpen => {
-                let is_waiting = matches!(facts.enrollment.state, EnrollmentState::Waiting { .. });
-                let next = is_waiting.then_some(at);
-                Finding::from_next(self, next, at).with("state", facts.enrollment.state.name())
-            }
-            Self::CampaignActive => {
-                let next = (facts.campaign.status == CampaignStatus::Active).then_some(at);
-                Finding::from_next(self, next, at).with("status", facts.campaign.status.name())
-            }
+            Self::NothingOpen => only_if(matches!(
+                facts.enrollment.state,
+                EnrollmentState::Waiting { .. }
+            )),
+            Self::CampaignActive => only_if(facts.campaign.status == CampaignStatus::Active),
             Self::NumberValid => {
-                if facts.enrollment.phone.is_assignable() {
-                    Finding::allowed(self, at)
-                } else {
-                    Finding::never(self)
-                }
+                let phone = facts.enrollment.phone.known();
+                or_never(phone.is_some_and(PhoneNumber::is_assignable))
             }
-            Self::Suppression => suppression(facts.person, at),
-            Self::Consent => consent(facts, at),
+            Self::Suppression => or_never(suppression(facts.person).is_none()),
+            Self::Consent => or_never(has_consent(facts)),
             Self::AttemptBudget => {
-                let (used, most) = (
-                    facts.enrollment.n_counted,
-                    facts.campaign.retry.max_attempts,
-                );
-                let finding = if used < most {
-                    Finding::allowed(self, at)
-                } else {
-                    Finding::never(self)
-                };
-                finding.with("used", used).with("most", most)
-            }
-            Self::Due => {
-                let next = self.find_next(facts, at);
-                let finding = Finding::from_next(self, next, at);
-                next.into_iter()
-                    .fold(finding, |it, due| it.with("due", due))
+                or_never(facts.enrollment.n_counted < facts.campaign.retry.max_attempts)
             }
             Self::LeastRing => {
                 let least = region_rules(facts).least_ring;
-                let ring = ring_timeout(facts).unwrap_or(least);
-                Finding::from_next(self, (ring >= least).then_some(at), at)
-                    .with("ring", in_words(ring))
-                    .with("least", in_words(least))
+                only_if(ring_timeout(facts).is_none_or(|ring| ring >= least))
             }
             Self::CallingWindow => calling_window(facts, at),
             Self::Holiday => holiday(facts, at),
-            Self::OneCallAtATime => {
-                let open = facts.person.attempts.iter().filter(|it| match it.kind {
-                    PastAttemptKind::Open | PastAttemptKind::Unknown => true,
-                    PastAttemptKind::Ended => false,
-                });
-                let n_open = open.count();
-                let next = (n_open == 0).then_some(at);
-                Finding::from_next(self, next, at).with("open", n_open)
-            }
-            Self::FrequencyCap => {
-                let caps = &region_rules(facts).caps;
-                let finding = Finding::from_next(self, self.find_next(facts, at), at);
-                let counts = caps
-                    .iter()
-                    .map(|cap| cap.count(attempts(facts), at).to_string());
-                let counts: Vec<_> = counts.collect();
-                let caps: Vec<_> = caps.iter().map(ToString::to_string).collect();
-                finding
-                    .with("count", counts.join(", "))
-                    .with("cap", caps.join(", "))
-            }
-            Self::MinimumGap => {
-                let gap = region_rules(facts).min_gap.unwrap_or_default();
-                Finding::from_next(self, self.find_next(facts, at), at).with("gap", in_words(gap))
-            }
-            Self::AbandonedRest => {
-                let rest = region_rules(facts).abandoned_rest.unwrap_or_default();
-                Finding::from_next(self, self.find_next(facts, at), at).with("rest", in_words(rest))
+            Self::OneCallAtATime => only_if(n_open(facts.person) == 0),
+            Self::Due | Self::FrequencyCap | Self::MinimumGap | Self::AbandonedRest => {
+                Finding::from_next(self, self.find_next(facts, at), at)
             }
             // Limits are counted by the engine.
-            Self::Destination
+            Self::EmergencyStop
+            | Self::Destination
             | Self::CallerId
             | Self::CampaignSlots
             | Self::TenantSlots
             | Self::DialRate
             | Self::AgentSlots
+            | Self::AgentCaution
             | Self::Budget
             | Self::CarrierRest => Finding::allowed(self, at),
+        }
+    }
+
+    /// What the rule looks at to say that, by name.
+    fn values(self, facts: &Facts<'_>, at: Timestamp) -> BTreeMap<&'static str, String> {
+        let rules = region_rules(facts);
+        match self {
+            Self::NothingOpen => [("state", facts.enrollment.state.name().to_owned())].into(),
+            Self::CampaignActive => [("status", facts.campaign.status.name().to_owned())].into(),
+            Self::Suppression => suppression(facts.person)
+                .map(|entry| {
+                    [
+                        ("scope", entry.scope.name().to_owned()),
+                        ("source", entry.source.name().to_owned()),
+                        ("since", entry.at.to_string()),
+                    ]
+                })
+                .into_iter()
+                .flatten()
+                .collect(),
+            Self::Consent => {
+                let given = facts.person.consent.as_ref();
+                [(
+                    "consent",
+                    given.map_or("none", |it| it.kind.name()).to_owned(),
+                )]
+                .into()
+            }
+            Self::AttemptBudget => [
+                ("used", facts.enrollment.n_counted.to_string()),
+                ("most", facts.campaign.retry.max_attempts.to_string()),
+            ]
+            .into(),
+            Self::Due => {
+                let due = self.find_next(facts, at);
+                due.map(|due| ("due", due.to_string()))
+                    .into_iter()
+                    .collect()
+            }
+            Self::LeastRing => [
+                (
+                    "ring",
+                    in_words(ring_timeout(facts).unwrap_or(rules.least_ring)),
+                ),
+                ("least", in_words(rules.least_ring)),
+            ]
+            .into(),
+            Self::CallingWindow => {
+                let zones = facts.place.zones().iter().map(ToString::to_string);
+                [
+                    ("window", rules.window.to_string()),
+                    ("local", local_times(facts.place, at)),
+                    ("zones", zones.collect::<Vec<_>>().join(" ")),
+                ]
+                .into()
+            }
+            Self::Holiday => facts.rules.with_hours(facts.place.region(), |_, off| {
+                day_off(facts, off, at)
+                    .map(|name| [("holiday", name), ("hours", off.hours().to_string())])
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }),
+            Self::OneCallAtATime => [("open", n_open(facts.person).to_string())].into(),
+            Self::FrequencyCap => {
+                let counts = rules.caps.iter().map(|cap| cap.count(attempts(facts), at));
+                let counts: Vec<_> = counts.map(|count| count.to_string()).collect();
+                let caps: Vec<_> = rules.caps.iter().map(ToString::to_string).collect();
+                [("count", counts.join(", ")), ("cap", caps.join(", "))].into()
+            }
+            Self::MinimumGap => [("gap", in_words(rules.min_gap.unwrap_or_default()))].into(),
+            Self::AbandonedRest => {
+                [("rest", in_words(rules.abandoned_rest.unwrap_or_default()))].into()
+            }
+            Self::NumberValid
+            | Self::EmergencyStop
+            | Self::Destination
+            | Self::CallerId
+            | Self::CampaignSlots
+            | Self::TenantSlots
+            | Self::DialRate
+            | Self::AgentSlots
+            | Self::AgentCaution
+            | Self::Budget
+            | Self::CarrierRest => BTreeMap::new(),
         }
     }
 }
@@ -817,32 +893,29 @@ fn attempts(facts: &Facts<'_>) -> impl Iterator<Item = Timestamp> {
     facts.person.attempts.iter().map(|it| it.at)
 }
 
-fn suppression(person: &Person, at: Timestamp) -> Finding {
-    let entry = person
-        .suppressions
-        .iter()
-        .find(|it| it.applies(Channel::Voice));
-    match entry {
-        None => Finding::allowed(Rule::Suppression, at),
-        Some(entry) => Finding::never(Rule::Suppression)
-            .with("scope", entry.scope.name())
-            .with("source", entry.source.name())
-            .with("since", entry.at),
-    }
+/// What says that the person must not be called.
+fn suppression(person: &Person) -> Option<&Suppression> {
+    let mut entries = person.suppressions.iter();
+    entries.find(|it| it.applies(Channel::Voice))
 }
 
-fn consent(facts: &Facts<'_>, at: Timestamp) -> Finding {
-    let given = facts.person.consent.as_ref();
-    let is_asked = region_rules(facts).requires_consent;
-    let is_given = given.is_some_and(|it: &Consent| it.kind.is_given());
-    let is_withdrawn = given.is_some_and(|it| it.kind == ConsentKind::Withdrawn);
-    // Who took it back is not called, whether or not it had to be given.
-    let finding = if is_withdrawn || is_asked && !is_given {
-        Finding::never(Rule::Consent)
-    } else {
-        Finding::allowed(Rule::Consent, at)
-    };
-    finding.with("consent", given.map_or("none", |it| it.kind.name()))
+fn n_open(person: &Person) -> usize {
+    let open = person.attempts.iter().filter(|it| match it.kind {
+        PastAttemptKind::Open | PastAttemptKind::Unknown => true,
+        PastAttemptKind::Ended => false,
+    });
+    open.count()
+}
+
+fn has_consent(facts: &Facts<'_>) -> bool {
+    match &facts.person.consent {
+        None => !region_rules(facts).requires_consent,
+        // Who took it back is not called, whether or not it had to be given.
+        Some(consent) => {
+            consent.kind.is_given()
+                || consent.kind != ConsentKind::Withdrawn && !region_rules(facts).requires_consent
+        }
+    }
 }
 
 /// The hours without regard to holidays, for which there is a rule of its own.
@@ -850,29 +923,27 @@ fn calling_window(facts: &Facts<'_>, at: Timestamp) -> Finding {
     let window = &region_rules(facts).window;
     let (zones, off) = (facts.place.zones(), DaysOff::none());
     let next = opening_for(facts.expected_ring, window, zones, &off, at).first(at);
-    let zones: Vec<_> = facts
+    Finding::from_next(Rule::CallingWindow, next, at)
+}
+
+/// The name of the day off that the call would fall on, from the dialing until the phone stops ringing.
+fn day_off(facts: &Facts<'_>, off: &DaysOff<'_>, at: Timestamp) -> Option<String> {
+    let end = later(at, facts.expected_ring);
+    let date = |zone: &Zone, at| zone.tz().to_datetime(at).date();
+    let mut dates = facts
         .place
         .zones()
         .iter()
-        .map(ToString::to_string)
-        .collect();
-    Finding::from_next(Rule::CallingWindow, next, at)
-        .with("window", window)
-        .with("local", local_times(facts.place, at))
-        .with("zones", zones.join(" "))
+        .flat_map(|zone| [date(zone, at), date(zone, end)]);
+    dates.find_map(|date| off.name_of(date).map(str::to_owned))
 }
 
 fn holiday(facts: &Facts<'_>, at: Timestamp) -> Finding {
     let (zones, region) = (facts.place.zones(), facts.place.region());
     facts.rules.with_hours(region, |window, off| {
-        let end = later(at, facts.expected_ring);
-        let date = |zone: &Zone, at| zone.tz().to_datetime(at).date();
-        let mut dates = zones
-            .iter()
-            .flat_map(|zone| [date(zone, at), date(zone, end)]);
-        let Some(name) = dates.find_map(|date| off.name_of(date)) else {
+        if off.is_empty() || day_off(facts, off, at).is_none() {
             return Finding::allowed(Rule::Holiday, at);
-        };
+        }
         // On a holiday with hours of its own, being outside the usual ones is not its doing.
         let usual = opening(window, zones, &DaysOff::none(), at);
         let next = opening_for(facts.expected_ring, window, zones, off, at).first(at);
@@ -882,8 +953,6 @@ fn holiday(facts: &Facts<'_>, at: Timestamp) -> Finding {
             Some(at)
         };
         Finding::from_next(Rule::Holiday, next, at)
-            .with("holiday", name)
-            .with("hours", off.hours())
     })
 }
 

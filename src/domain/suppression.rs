@@ -181,6 +181,17 @@ impl SuppressionSource {
     }
 }
 
+/// The e-mail address in the one spelling that is compared, if it is one.
+pub fn email_address(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let (name, host) = text.split_once('@')?;
+    let is_one = !name.is_empty()
+        && host.contains('.')
+        && !host.contains('@')
+        && !text.contains(char::is_whitespace);
+    is_one.then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -212,6 +223,17 @@ mod tests {
                 !format!("{entry:?}").contains("202555"),
                 "numbers stay out of logs"
             );
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_spelling_and_anything_else_is_none() {
+        assert_eq!(
+            email_address(" Ann@Example.COM "),
+            Some("ann@example.com".to_owned())
+        );
+        for wrong in ["ann", "@example.com", "ann@example", "a b@example.com", ""] {
+            assert_eq!(email_address(wrong), None, "{wrong}");
         }
     }
 

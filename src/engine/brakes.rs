@@ -48,7 +48,7 @@ impl Core {
     /// After a call that somebody answered and heard nobody: whether too many did (F-73).
     pub(super) async fn watch_quality(&self, campaign: &Campaign) -> EngineResult<()> {
         let limit = &campaign.policy.silent_limit;
-        let since = self.now() - limit.over;
+        let since = counted_since(campaign, self.now());
         let totals = self
             .store
             .call_totals(campaign.tenant, campaign.id, since)
@@ -138,11 +138,12 @@ impl Core {
         enrollment: &Enrollment,
         at: Timestamp,
     ) -> Option<Timestamp> {
+        let phone = enrollment.phone.known()?;
         let state = self.carrier_state();
         let resting = state.resting_ranges.get(&enrollment.campaign)?;
         resting
             .iter()
-            .filter(|rest| rest.until > at && rest.range.covers(&enrollment.phone))
+            .filter(|rest| rest.until > at && rest.range.covers(phone))
             .map(|rest| rest.until)
             .max()
     }
@@ -178,6 +179,15 @@ impl Core {
         self.stand_still(campaign, PauseReason::Brake { brake, detail })
             .await;
     }
+}
+
+/// From which dial start on calls count against the limit on silent ones: those since the campaign last
+/// became active, as far back as the limit looks. Whoever resumed it has seen what was before.
+fn counted_since(campaign: &Campaign, now: Timestamp) -> Timestamp {
+    let farthest = now - campaign.policy.silent_limit.over;
+    campaign
+        .active_since
+        .map_or(farthest, |since| since.max(farthest))
 }
 
 /// What came of calls since the campaign last became active: whoever resumed it has seen what was
@@ -219,5 +229,31 @@ fn counts_of(totals: &CallTotals) -> QualityCounts {
         n_answered_live: totals.n_answered,
         n_abandoned: totals.n_abandoned,
         n_silent: totals.n_silent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::campaign::{CampaignAction, CampaignStatus, tests};
+
+    // proves F-73
+    #[test]
+    fn silent_calls_count_from_the_last_resume() {
+        let hours = |n: u64| Duration::from_secs(3600 * n);
+        let after = |campaign: &Campaign, action, at| campaign.after(action, at).unwrap();
+        let draft = tests::campaign(CampaignStatus::Draft);
+        let over = draft.policy.silent_limit.over;
+        let started_at = tests::NOW;
+        let started = after(&draft, CampaignAction::Start, started_at);
+        assert_eq!(counted_since(&started, started_at + hours(1)), started_at);
+        let long_after = started_at + over + hours(1);
+        assert_eq!(counted_since(&started, long_after), started_at + hours(1));
+        let paused = after(&started, CampaignAction::Pause, started_at + hours(1));
+        let resumed_at = started_at + hours(2);
+        let resumed = after(&paused, CampaignAction::Resume, resumed_at);
+        assert_eq!(counted_since(&resumed, resumed_at + hours(3)), resumed_at);
     }
 }

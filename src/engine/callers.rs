@@ -60,13 +60,9 @@ impl Core {
         let mut state = self.carrier_state();
         let book = state.numbers.entry(campaign.tenant).or_default();
         let id = enrollment.next_attempt_id();
-        Ok(caller_id::choose(
-            &pool,
-            &book.usage,
-            &enrollment.phone,
-            id,
-            at,
-        ))
+        Ok(enrollment.phone.known().map_or(Pick::None, |phone| {
+            caller_id::choose(&pool, &book.usage, phone, id, at)
+        }))
     }
 
     /// How the tenant's numbers are used, as far as this process knows.

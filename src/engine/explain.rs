@@ -13,6 +13,7 @@ use crate::{
         caller_id::{self, Pick},
         campaign::{Campaign, CampaignStatus},
         enrollment::{Enrollment, EnrollmentState, Progress},
+        halt::Halt,
         ids::{CampaignId, EnrollmentId, PlaceKey, TenantId},
         pacing::{Gate, Usage},
         rules::{self, Finding, Rule, Verdict},
@@ -46,6 +47,8 @@ pub struct Diagnosis {
     pub at: Timestamp,
     /// The figures that the groups add up to.
     pub progress: Progress,
+    /// The emergency stop in force.
+    pub halt: Option<Halt>,
     /// Those who wait, by the rule or limit that keeps them; most first. They add up to all who wait.
     pub waiting: Vec<Group>,
     /// Those whom a rule ended without a call's outcome.
@@ -86,7 +89,7 @@ impl Engine {
         let standing = core
             .standing(&campaign, rules.rules.clone(), &wide, &enrollment, at, open)
             .await?;
-        let judgement = rules::judge(
+        let judgement = rules::explain(
             &standing.facts(&campaign, &enrollment, campaign.longest_ring()),
             at,
         );
@@ -129,6 +132,7 @@ impl Engine {
         Ok(Diagnosis {
             waiting: sum_up(&groups, &campaign.status, &limits, hours),
             finished_by_rule: core.store.finished_by_rule(tenant, id).await?,
+            halt: core.store.halts(tenant).await?.in_force().cloned(),
             campaign,
             at,
             progress,
@@ -181,6 +185,9 @@ fn sum_up(
         let put_off = group.held_by.unwrap_or(Rule::Due);
         add(Some(put_off), group.n - group.n_due, group.next_due_at);
         let reason = match (status, hours(&group.place), limit) {
+            (CampaignStatus::Active, _, Some(limit)) if limit.rule == Rule::EmergencyStop => {
+                (Some(limit.rule), None)
+            }
             (CampaignStatus::Active, Opening::Closed { opens_at }, _) => {
                 (Some(Rule::CallingWindow), opens_at)
             }
@@ -208,13 +215,11 @@ impl Core {
             n_open: total.n_open + usage.n_open,
             last_start: total.last_start.max(usage.last_start),
         });
-        let limits = &self.settings.tenant_limits;
         let mut gates = self.gates(campaign, own, at).await?;
-        gates.push((Rule::TenantSlots, limits.gate(total)));
-        let mut findings: Vec<Finding> = gates
-            .iter()
-            .map(|(rule, gate)| slots(*rule, gate, at))
-            .collect();
+        gates.extend(self.settings.tenant_limits.gates(total));
+        let halts = self.store.halts(campaign.tenant).await?;
+        let mut findings = vec![standstill(halts.in_force(), at)];
+        findings.extend(gates.iter().map(|(rule, gate)| slots(*rule, gate, at)));
         findings.push(rate(&gates, at));
         let rest = self.rest_until().filter(|until| *until > at);
         findings.push(Finding::of_limit(
@@ -236,13 +241,11 @@ impl Core {
     ) -> [Finding; 2] {
         let rest = self.range_rests_until(enrollment, at);
         let pool = self.caller_pool(campaign);
-        let pick = caller_id::choose(
-            &pool,
-            &self.number_usage(campaign.tenant),
-            &enrollment.phone,
-            enrollment.next_attempt_id(),
-            at,
-        );
+        let usage = self.number_usage(campaign.tenant);
+        let id = enrollment.next_attempt_id();
+        let pick = enrollment.phone.known().map_or(Pick::None, |phone| {
+            caller_id::choose(&pool, &usage, phone, id, at)
+        });
         let wait = match &pick {
             Pick::Wait(until) => Some(*until),
             Pick::Number(_) | Pick::None => None,
@@ -254,6 +257,17 @@ impl Core {
             Finding::of_limit(Rule::CallerId, !is_free, wait, numbers, at),
         ]
     }
+}
+
+/// Whether an emergency stop is in force, and whose.
+fn standstill(halt: Option<&Halt>, at: Timestamp) -> Finding {
+    let mut values = BTreeMap::new();
+    if let Some(halt) = halt {
+        values.insert("by", halt.by.clone());
+        values.insert("since", halt.at.to_string());
+        values.extend(halt.reason.clone().map(|reason| ("reason", reason)));
+    }
+    Finding::of_limit(Rule::EmergencyStop, halt.is_some(), None, values, at)
 }
 
 /// Whether there is room for another open call.
@@ -352,6 +366,27 @@ mod tests {
             assert_eq!(seen, expected, "{status:?}");
             assert_eq!(sums.iter().map(|sum| sum.n).sum::<u64>(), 90);
         }
+    }
+
+    // proves F-07
+    #[test]
+    fn an_emergency_stop_comes_before_hours_and_limits() {
+        let halt = Halt {
+            at: NOW,
+            by: "ann@example.com".to_owned(),
+            reason: None,
+            ends_talks: false,
+        };
+        let limits = [
+            standstill(Some(&halt), NOW),
+            slots(Rule::CampaignSlots, &Gate::of_room(1, 1), NOW),
+        ];
+        let groups = [group("open", None, 2, 2), group("closed", None, 3, 3)];
+        let sums = sum_up(&groups, &CampaignStatus::Active, &limits, hours);
+        let seen: Vec<_> = sums.iter().map(|sum| (sum.rule, sum.n)).collect();
+        assert_eq!(seen, [(Some(Rule::EmergencyStop), 5)]);
+        assert_eq!(limits[0].values["by"], "ann@example.com");
+        assert_eq!(standstill(None, NOW).verdict, Verdict::Allowed);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use super::{Engine, EngineResult, rules::place_of};
+use super::{Engine, EngineResult, TenantLimits, rules::place_of};
 use crate::{
     domain::{
         Timestamp,
@@ -10,7 +10,8 @@ use crate::{
         enrollment::{Enrollment, EnrollmentState},
         forecast::{self, Estimates, Forecast, Group, Opening, Settings, Span},
         ids::{CampaignId, PlaceKey, TenantId},
-        rules::{self, RuleSet, Verdict},
+        pacing::{PacingLimits, Usage},
+        rules::{self, Rule, RuleSet, Verdict},
         window,
     },
     store::{CallTotals, EnrollmentFilter, PageRequest},
@@ -66,11 +67,22 @@ impl Engine {
             .store
             .call_totals(tenant, id, Timestamp::UNIX_EPOCH)
             .await?;
+        let (slots, pacing) = within_limits(campaign.pacing, &core.settings.tenant_limits);
+        let settings = Settings {
+            pacing,
+            slots,
+            max_attempts: campaign.retry.max_attempts,
+            longest_waits: longest_waits(&campaign),
+            ring: campaign.longest_ring(),
+            max_duration: campaign.longest_call(),
+            per_minute_micro_usd: campaign.policy.budget.per_minute_micro_usd,
+        };
         Ok(forecast_of(
             &campaign,
             &people,
             &in_force.rules,
-            &totals,
+            &settings,
+            &estimates(&totals),
             now,
         ))
     }
@@ -122,10 +134,11 @@ fn forecast_of(
     campaign: &Campaign,
     people: &People,
     rules: &RuleSet,
-    totals: &CallTotals,
+    settings: &Settings,
+    estimates: &Estimates,
     now: Timestamp,
 ) -> Forecast {
-    let ring = campaign.longest_ring();
+    let ring = settings.ring;
     let openings: Vec<_> = people
         .by_place
         .keys()
@@ -149,15 +162,27 @@ fn forecast_of(
         .iter()
         .map(|(rule, n)| (rule.clone(), people.of_all(*n)))
         .collect();
-    let settings = Settings {
-        pacing: campaign.pacing,
-        max_attempts: campaign.retry.max_attempts,
-        longest_waits: longest_waits(campaign),
-        ring,
-        max_duration: campaign.longest_call(),
-        per_minute_micro_usd: campaign.policy.budget.per_minute_micro_usd,
+    forecast::forecast(&groups, skipped, settings, estimates, now)
+}
+
+/// The campaign's pace where it has the tenant's limits to itself, and whose limit on open calls that
+/// is.
+fn within_limits(own: PacingLimits, limits: &TenantLimits) -> (Rule, PacingLimits) {
+    let tenants = limits.gates(Usage::default());
+    let tenants = tenants
+        .into_iter()
+        .map(|(rule, gate)| (rule, gate.max_open));
+    let (slots, max_concurrent_calls) =
+        std::iter::once((Rule::CampaignSlots, own.max_concurrent_calls))
+            .chain(tenants)
+            .min_by_key(|(_, most)| *most)
+            .unwrap_or((Rule::CampaignSlots, own.max_concurrent_calls));
+    let pacing = PacingLimits {
+        max_concurrent_calls,
+        calls_per_second: own.calls_per_second.min(limits.calls_per_second),
+        ..own
     };
-    forecast::forecast(&groups, skipped, &settings, &estimates(totals), now)
+    (slots, pacing)
 }
 
 fn opening(opening: window::Opening) -> Opening {
@@ -193,4 +218,31 @@ fn longest_waits(campaign: &Campaign) -> Duration {
     let longest = rules.filter_map(|rule| (1..=rule.count).filter_map(|n| rule.delay.nth(n)).max());
     let each = longest.max().unwrap_or_default() + campaign.retry.other_hours.unwrap_or_default();
     each * campaign.retry.max_attempts.saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_limit_on_open_calls_is_named() {
+        let own = PacingLimits {
+            max_concurrent_calls: 10,
+            ..PacingLimits::default()
+        };
+        for (tenants, agents, expected) in [
+            (100, None, (Rule::CampaignSlots, 10)),
+            (10, Some(10), (Rule::CampaignSlots, 10)),
+            (9, Some(100), (Rule::TenantSlots, 9)),
+            (9, Some(3), (Rule::AgentSlots, 3)),
+        ] {
+            let limits = TenantLimits {
+                max_concurrent_calls: tenants,
+                max_conversations: agents,
+                ..TenantLimits::default()
+            };
+            let (slots, pacing) = within_limits(own, &limits);
+            assert_eq!((slots, pacing.max_concurrent_calls), expected);
+        }
+    }
 }

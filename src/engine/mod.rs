@@ -11,6 +11,9 @@
 //! - `rules`: campaigns' rules as they hold now; `callers`: the numbers that calls come from;
 //!   `brakes`: what stands a campaign still by itself.
 //! - `explain`: why somebody was not called yet, for one person and summed up.
+//! - `erase`: what identifies a person is taken out of every record.
+//! - `held`: everything about one person.
+//! - `halt`: emergency stops.
 //! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
 //! - `supervise`: loops that panic begin again.
@@ -23,8 +26,11 @@ mod commit;
 pub mod decide;
 mod deployment;
 mod dispatch;
+mod erase;
 mod explain;
 mod forecast;
+mod halt;
+mod held;
 mod inbox;
 mod lease;
 mod operate;
@@ -40,7 +46,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,7 +57,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 pub use deployment::Adoption;
+pub use erase::{Erased, Whom};
 pub use explain::{Diagnosis, Explanation, Group};
+pub use halt::Standstill;
+pub use held::Held;
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
 pub use talk::{Talk, TalkRefused};
@@ -87,6 +96,10 @@ pub enum EngineError {
     /// The request contradicts itself or the campaign; in words for the operator.
     #[error("{0}")]
     Invalid(String),
+
+    /// A call to the person is up; what to do, in words for the operator.
+    #[error("{0}")]
+    InCall(&'static str),
 
     /// The store failed.
     #[error(transparent)]
@@ -139,9 +152,13 @@ struct Core {
     carrier_state: Mutex<CarrierState>,
     /// Since when callbacks could be taken without a break.
     hears_since: Mutex<Timestamp>,
+    /// Rises with each emergency stop that this process saved: what was read before is no last look.
+    n_halts: AtomicU64,
     rules: rules::RulesByCampaign,
     leases: Mutex<BTreeMap<TenantId, lease::Lease>>,
     owns_all: AtomicBool,
+    /// How long rounds of dispatch take of late.
+    round_time: Mutex<Duration>,
     loops: supervise::Loops,
     /// Held while the store is asked whether it is there.
     pulse: Arc<tokio::sync::Mutex<()>>,
@@ -221,9 +238,11 @@ impl Engine {
             feed: broadcast::Sender::new(FEED_CAPACITY),
             carrier_state: Mutex::default(),
             hears_since: Mutex::new(Timestamp::MIN),
+            n_halts: AtomicU64::new(0),
             rules: rules::RulesByCampaign::default(),
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),
+            round_time: Mutex::default(),
             loops: supervise::Loops::default(),
             pulse: Arc::default(),
             signals: receivers

@@ -17,9 +17,10 @@ use crate::{
         phone::Region,
         place::Place,
         retry::RetryPolicy,
+        rules::Rule,
         step::Step,
     },
-    store::{CallFilter, PageRequest, StoreError},
+    store::{CallFilter, CampaignFilter, PageRequest, StoreError, TenantRules},
 };
 
 /// Everything about a campaign that its owner decides.
@@ -51,7 +52,7 @@ pub struct Enrolled {
 /// How often a change finds that another process was faster before it is given up.
 const MAX_CONFLICTS: u32 = 20;
 
-/// How many open calls of a campaign are read at once.
+/// How many open calls or campaigns are read at once.
 const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("500 is not zero");
 
 /// How often a paused campaign is searched for calls that wait at the carrier: until every request
@@ -100,8 +101,8 @@ impl Engine {
         edit: impl Fn(&Campaign) -> EngineResult<CampaignEdit>,
     ) -> EngineResult<Campaign> {
         let core = &self.core;
-        let campaign = core
-            .change_campaign(tenant, id, |current| {
+        let (before, campaign) = core
+            .change_campaign_from(tenant, id, |current| {
                 current.status.allow(CampaignAction::Edit)?;
                 let edit = edit(current)?;
                 Ok(Campaign {
@@ -116,8 +117,29 @@ impl Engine {
                 })
             })
             .await?;
+        core.release_held(tenant, id, &touched(&before, &campaign))
+            .await?;
         core.wake.notify_one();
         Ok(campaign)
+    }
+
+    /// Replaces what the tenant has set for all its campaigns. Whom a holiday put off is judged again.
+    ///
+    /// - Errors: after [`EngineError::Store`] it may be saved, and some not yet due. Asking again does
+    ///   the rest.
+    pub async fn save_tenant_rules(
+        &self,
+        tenant: TenantId,
+        rules: &TenantRules,
+    ) -> EngineResult<TenantRules> {
+        let core = &self.core;
+        let saved = core.store.save_tenant_rules(tenant, rules).await?;
+        let by_holidays = [Rule::CallingWindow, Rule::Holiday];
+        for campaign in core.unfinished_campaigns(tenant).await? {
+            core.release_held(tenant, campaign.id, &by_holidays).await?;
+        }
+        core.wake.notify_one();
+        Ok(saved)
     }
 
     /// Starts, pauses, resumes or stops a campaign. Asking again changes nothing.
@@ -273,15 +295,27 @@ impl Core {
         id: CampaignId,
         change: impl Fn(&Campaign) -> EngineResult<Campaign>,
     ) -> EngineResult<Campaign> {
+        let (_, changed) = self.change_campaign_from(tenant, id, change).await?;
+        Ok(changed)
+    }
+
+    /// As [`Core::change_campaign`]; gives the campaign before and after.
+    async fn change_campaign_from(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        change: impl Fn(&Campaign) -> EngineResult<Campaign>,
+    ) -> EngineResult<(Campaign, Campaign)> {
         for _ in 0..MAX_CONFLICTS {
             let current = self.load_campaign(tenant, id).await?;
             let next = change(&current)?;
             if next == current {
-                return Ok(current);
+                return Ok((current, next));
             }
             match self.save_campaign(next).await {
                 Err(EngineError::Store(StoreError::Conflict { .. })) => {}
-                other => return other,
+                Err(error) => return Err(error),
+                Ok(saved) => return Ok((current, saved)),
             }
         }
         Err(StoreError::Conflict {
@@ -300,10 +334,50 @@ impl Core {
         Ok(campaign)
     }
 
+    /// Lets those be judged again whom one of `rules` put off.
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+    ) -> EngineResult<()> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let n_held = self
+            .store
+            .release_held(tenant, campaign, rules, now)
+            .await?;
+        info!(campaign_id = %campaign, n_held, "those who were put off are judged again");
+        Ok(())
+    }
+
+    /// The tenant's campaigns in which anybody may still be called.
+    async fn unfinished_campaigns(&self, tenant: TenantId) -> EngineResult<Vec<Campaign>> {
+        let (filter, mut page) = (
+            CampaignFilter::default(),
+            PageRequest {
+                limit: PAGE,
+                cursor: None,
+            },
+        );
+        let mut unfinished = Vec::new();
+        loop {
+            let found = self.store.list_campaigns(tenant, &filter, &page).await?;
+            let campaigns = found.items.into_iter();
+            unfinished.extend(campaigns.filter(|it| !it.status.is_final()));
+            page.cursor = match found.next {
+                Some(cursor) => Some(cursor),
+                None => return Ok(unfinished),
+            };
+        }
+    }
+
     /// Cancels the calls of a stopped campaign that nobody has answered yet. What is missed here,
     /// because a process ends or the store fails, is ended when it is looked up.
     async fn withdraw_unanswered(self: Arc<Self>, tenant: TenantId, campaign: CampaignId) {
-        let calls = match self.open_calls(tenant, campaign).await {
+        let calls = match self.open_calls(tenant, of(campaign)).await {
             Ok(calls) => calls,
             Err(error) => {
                 warn!(%error, campaign_id = %campaign, "calls not withdrawn yet");
@@ -349,7 +423,7 @@ impl Core {
             return Ok(0);
         }
         let mut n_waiting = 0;
-        for call in self.open_calls(tenant, id).await? {
+        for call in self.open_calls(tenant, of(id)).await? {
             match &call.attempt.state {
                 AttemptState::Dialing { sid } => {
                     n_waiting += 1;
@@ -367,16 +441,15 @@ impl Core {
         Ok(n_waiting)
     }
 
-    /// Every open call of a campaign.
-    async fn open_calls(
+    /// Every open call among those.
+    pub(super) async fn open_calls(
         &self,
         tenant: TenantId,
-        campaign: CampaignId,
+        of: CallFilter,
     ) -> EngineResult<Vec<CallRecord>> {
         let filter = CallFilter {
-            campaign: Some(campaign),
             open: Some(true),
-            ..CallFilter::default()
+            ..of
         };
         let mut page = PageRequest {
             limit: PAGE,
@@ -412,6 +485,31 @@ impl Core {
     }
 }
 
+/// The calls of a campaign.
+fn of(campaign: CampaignId) -> CallFilter {
+    CallFilter {
+        campaign: Some(campaign),
+        ..CallFilter::default()
+    }
+}
+
+/// The rules whose settings an edit touched. One that changed nothing touches all: whoever asks again
+/// may have been told of a fault.
+fn touched(before: &Campaign, after: &Campaign) -> Vec<Rule> {
+    let is_again = before == after;
+    let (was, is) = (&before.policy, &after.policy);
+    let rules = is_again || was.rules != is.rules || before.steps != after.steps;
+    let numbers = is_again || was.caller_ids != is.caller_ids;
+    let mut touched = Vec::new();
+    if rules {
+        touched.extend(Rule::OF_SETTINGS);
+    }
+    if numbers {
+        touched.push(Rule::CallerId);
+    }
+    touched
+}
+
 /// The event that says where a campaign stands.
 fn changed(campaign: &Campaign) -> Event {
     let status = &campaign.status;
@@ -424,5 +522,36 @@ fn changed(campaign: &Campaign) -> Event {
         campaign: campaign.id,
         at: campaign.updated_at,
         kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        caller_id::{CallerIdPool, Choice},
+        campaign::tests::campaign,
+    };
+
+    #[test]
+    fn an_edit_touches_the_rules_that_it_changes() {
+        let before = campaign(CampaignStatus::Active);
+        let mut gap = before.clone();
+        gap.policy.rules.min_gap = Some(Duration::from_secs(60));
+        let mut numbers = before.clone();
+        numbers.policy.caller_ids = Some(CallerIdPool {
+            numbers: Vec::new(),
+            choice: Choice::Random,
+            per_day: None,
+            cooling: None,
+        });
+        let mut name = before.clone();
+        name.name = "Winter".to_owned();
+        let by_settings = Rule::OF_SETTINGS.to_vec();
+        let all = [by_settings.clone(), vec![Rule::CallerId]].concat();
+        assert_eq!(touched(&before, &gap), by_settings);
+        assert_eq!(touched(&before, &numbers), [Rule::CallerId]);
+        assert_eq!(touched(&before, &name), []);
+        assert_eq!(touched(&before, &before), all);
     }
 }

@@ -3,7 +3,10 @@
 //! An effect is carried out after the decision that asked for it was saved. What became of it comes
 //! back as an input; an effect that is lost in a crash is found by `recover`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::SemaphorePermit;
@@ -19,8 +22,10 @@ use crate::{
         attempt::AttemptState,
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         enrollment::Enrollment,
+        erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, TenantId},
         pacing::{self, Lane},
+        phone::PhoneNumber,
         rules::{self, Verdict},
     },
     store::StoreError,
@@ -32,10 +37,7 @@ const END_TRIES: u32 = 3;
 
 /// How long a request may wait to leave before what is saved is read again: a pause acts sooner than
 /// a second.
-const CHECK_AGAIN: Duration = Duration::from_millis(500);
-
-/// How long to wait when as many requests are under way as may be.
-const NO_ROOM: Duration = Duration::from_millis(5);
+pub(super) const CHECK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A saved intent on its way to the carrier.
 struct DialOrder {
@@ -57,9 +59,13 @@ impl Core {
                 ring_timeout,
                 max_duration,
             } => {
+                let KeptNumber::Known(to) = attempt.to else {
+                    error!(attempt_id = %attempt.id, "a call without a number is not made");
+                    return;
+                };
                 let request = CallRequest {
                     attempt: attempt.id,
-                    to: attempt.to,
+                    to,
                     from: attempt.from,
                     ring_timeout,
                     max_duration,
@@ -133,7 +139,8 @@ impl Core {
             self.wait_until(order.dial_at).await;
             let input = match self.wait_to_depart(tenant, &order).await {
                 Ok(Some(permit)) => {
-                    let reply = reply_of(self.carrier.place(&order.request).await);
+                    let placed = self.carrier.place(&order.request).await;
+                    let reply = without_number(reply_of(placed), &order.request.to);
                     drop(permit);
                     Input::Replied { attempt, reply }
                 }
@@ -151,21 +158,24 @@ impl Core {
 
     /// Waits until the request may leave without coming too close to the one before, and there is
     /// room for it; none when it must not leave any more. What is saved was read again less than
-    /// [`CHECK_AGAIN`] before.
+    /// [`CHECK_AGAIN`] before, and after the last emergency stop that this process saved.
     async fn wait_to_depart(
         &self,
         tenant: TenantId,
         order: &DialOrder,
     ) -> EngineResult<Option<SemaphorePermit<'_>>> {
         loop {
+            let n_halts = self.n_halts.load(Ordering::SeqCst);
             let Some(campaign) = self.may_still_dial(tenant, order).await? else {
                 return Ok(None);
             };
             let again_at = self.now() + CHECK_AGAIN;
-            while self.now() < again_at && !self.closing.is_cancelled() {
+            while self.now() < again_at
+                && self.n_halts.load(Ordering::SeqCst) == n_halts
+                && !self.closing.is_cancelled()
+            {
                 // A permit is taken only when it is used at once: waiting holds up nobody else.
-                let Ok(permit) = self.requests.try_acquire() else {
-                    self.wait_until(self.now() + NO_ROOM).await;
+                let Some(permit) = self.room_before(again_at).await else {
                     continue;
                 };
                 match self.depart(&campaign) {
@@ -176,6 +186,15 @@ impl Core {
                     }
                 }
             }
+        }
+    }
+
+    /// Room for one more request, in the order of asking; none when there is none until `at`.
+    async fn room_before(&self, at: Timestamp) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            permit = self.requests.acquire() => Some(permit.expect("nobody closes the semaphore")),
+            () = self.wait_until(at) => None,
         }
     }
 
@@ -223,6 +242,7 @@ impl Core {
         let (Some(campaign), Some(enrollment)) = self.load_for(tenant, order).await? else {
             return Ok(None);
         };
+        let is_halted = self.store.halts(tenant).await?.in_force().is_some();
         let is_wanted = enrollment.open_attempt().is_some_and(|open| {
             open.id == attempt
                 && open.state == AttemptState::Reserved
@@ -234,6 +254,7 @@ impl Core {
         // A neighbour may have been refused since this was planned (F-22).
         let is_served = self.range_rests_until(&enrollment, now).is_none();
         let may = is_wanted
+            && !is_halted
             && in_time
             && is_ours
             && is_served
@@ -384,6 +405,18 @@ impl Core {
     }
 }
 
+/// The reply without the callee's number, which carriers like to repeat: it would be kept and shown
+/// where nobody looks for it.
+fn without_number(reply: CarrierReply, to: &PhoneNumber) -> CarrierReply {
+    match reply {
+        CarrierReply::Refused(mut fault) => {
+            fault.detail = fault.detail.replace(to.as_str(), "the number");
+            CarrierReply::Refused(fault)
+        }
+        other => other,
+    }
+}
+
 fn reply_of(placed: Result<CallSid, CarrierError>) -> CarrierReply {
     match placed {
         Ok(sid) => CarrierReply::Accepted(sid),
@@ -424,11 +457,22 @@ mod tests {
         let unknown = CarrierError::Unknown("time-out".into());
         assert_eq!(
             reply_of(Err(CarrierError::Refused(fault.clone()))),
-            CarrierReply::Refused(fault)
+            CarrierReply::Refused(fault.clone())
         );
         assert_eq!(
             reply_of(Err(CarrierError::Throttled { wait })),
             CarrierReply::Throttled { wait }
+        );
+        let named = |detail: &str| {
+            CarrierReply::Refused(Fault {
+                detail: detail.to_owned(),
+                ..fault.clone()
+            })
+        };
+        let to = "+12025550143".parse().unwrap();
+        assert_eq!(
+            without_number(named("+12025550143 is not valid"), &to),
+            named("the number is not valid")
         );
         assert_eq!(reply_of(Err(unreachable)), CarrierReply::Unreachable);
         assert_eq!(reply_of(Err(unknown)), CarrierReply::Unknown);

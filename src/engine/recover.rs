@@ -124,7 +124,11 @@ async fn ask(core: &Core, tenant: TenantId, attempt: &Attempt) -> EngineResult<A
         return Ok(core.carrier.fetch(sid).await);
     }
     let since = attempt.dial_at - CLOCK_SKEW;
-    let reports = match core.carrier.find(&attempt.to, &attempt.from, since).await {
+    // Nobody is erased while a call is open.
+    let Some(to) = attempt.to.known() else {
+        return Ok(Ok(None));
+    };
+    let reports = match core.carrier.find(to, &attempt.from, since).await {
         Ok(reports) => reports,
         Err(error) => return Ok(Err(error)),
     };

@@ -12,19 +12,19 @@ use std::{
 
 use tracing::warn;
 
-use super::{Core, EngineResult, decide::Standing, suppress};
+use super::{Core, EngineResult, decide::Standing, erase};
 use crate::domain::{
     Timestamp,
     attempt::AttemptState,
     campaign::Campaign,
     enrollment::{CallRecord, Enrollment},
+    erasure::Identity,
     holiday::Holidays,
     ids::{AttemptId, CampaignId, PlaceKey, TenantId},
     person::{PastAttempt, PastAttemptKind, Person},
     place::Place,
     quality::{self, Reception},
     rules::{self, RuleSet},
-    suppression::Subject,
     window::Opening,
 };
 
@@ -163,19 +163,23 @@ impl Core {
     ) -> EngineResult<Standing> {
         let place = place_of(&enrollment.place, campaign);
         let since = at - rules.memory(place.region());
-        let (tenant, phone) = (enrollment.tenant, &enrollment.phone);
+        let tenant = enrollment.tenant;
+        let Some(phone) = enrollment.phone.known() else {
+            return Ok(Standing::of_nobody(rules, place));
+        };
         let (contact, attempts) = tokio::try_join!(
             self.store.find_contact(tenant, enrollment.contact),
             self.store.attempts_to(tenant, phone, since),
         )?;
         let (email, consent) = contact.map_or((None, None), |it| (it.email, it.consent));
-        let mut subjects = vec![Subject::Phone(phone.clone())];
-        subjects.extend(email.map(Subject::Email));
-        subjects.extend(
-            wide.salt
-                .as_deref()
-                .map(|salt| suppress::erased(salt, phone)),
-        );
+        let identity = Identity {
+            phones: vec![phone.clone()],
+            emails: email.into_iter().collect(),
+        };
+        let mut subjects = identity.subjects();
+        if let Some(salt) = &wide.salt {
+            subjects.extend(erase::hashes(salt, &identity));
+        }
         let suppressions = self.store.suppressions_of(tenant, &subjects).await?;
         let attempts = attempts
             .iter()

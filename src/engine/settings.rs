@@ -6,6 +6,7 @@ use super::decide::Timing;
 use crate::domain::{
     pacing::{CallRate, Gate, Usage},
     phone::PhoneNumber,
+    rules::Rule,
 };
 
 /// How the engine works.
@@ -22,8 +23,8 @@ pub struct EngineSettings {
     pub lease: Duration,
     /// How long a claim lasts between claiming and the saved intent.
     pub claim: Duration,
-    /// How far ahead dial starts are given out. Longer keeps high rates steadier, shorter lets a
-    /// pause or a new limit act sooner.
+    /// How far ahead dial starts are given out at least. Longer keeps high rates steadier, shorter
+    /// lets a pause or a new limit act sooner.
     pub horizon: Duration,
     /// How late after its start a request may still go out; after that it is given back. Together
     /// with the request's own deadline it stays below [`Timing::reply`], so that nobody asks about a
@@ -55,6 +56,9 @@ pub struct TenantLimits {
     pub max_concurrent_calls: u32,
     /// Dial starts per second: what the carrier account releases, so that its queue stays empty.
     pub calls_per_second: CallRate,
+    /// Conversations that the agent's account holds at once; none where it sets no limit. Every open
+    /// call counts: whoever answers needs an agent at once.
+    pub max_conversations: Option<u32>,
 }
 
 impl Default for TenantLimits {
@@ -63,18 +67,25 @@ impl Default for TenantLimits {
         Self {
             max_concurrent_calls: 100,
             calls_per_second: CallRate::default(),
+            max_conversations: None,
         }
     }
 }
 
 impl TenantLimits {
-    /// The gate of these limits.
-    pub fn gate(&self, usage: Usage) -> Gate {
-        Gate {
+    /// The gates of these limits by name, with what is used of them.
+    pub fn gates(&self, usage: Usage) -> Vec<(Rule, Gate)> {
+        let account = Gate {
             max_open: self.max_concurrent_calls,
             interval: self.calls_per_second.interval(),
             usage,
-        }
+        };
+        let agent = self
+            .max_conversations
+            .map(|most| (Rule::AgentSlots, Gate::of_room(most, usage.n_open)));
+        std::iter::once((Rule::TenantSlots, account))
+            .chain(agent)
+            .collect()
     }
 }
 
@@ -89,7 +100,7 @@ impl Default for EngineSettings {
             horizon: Duration::from_millis(250),
             send_window: Duration::from_secs(3),
             max_requests: 16,
-            inbox_workers: 8,
+            inbox_workers: 32,
             inbox_queue: 1024,
             sweep: Duration::from_secs(1),
             idle_wait: Duration::from_millis(500),

@@ -1,19 +1,24 @@
 //! Who must not be contacted any more.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use tracing::{info, warn};
 
 use super::{Core, Engine, EngineError, EngineResult, decide::Input};
-use crate::domain::{
-    attempt::{AttemptState, Party},
-    enrollment::CallRecord,
-    ids::{AttemptId, SuppressionId, TenantId},
-    phone::PhoneNumber,
-    suppression::{Channel, Scope, Subject, Suppression, SuppressionSource},
+use crate::{
+    domain::{
+        attempt::Party,
+        enrollment::CallRecord,
+        erasure::KeptNumber,
+        ids::{AttemptId, SuppressionId, TenantId},
+        phone::PhoneNumber,
+        suppression::{Channel, Scope, Subject, Suppression, SuppressionSource},
+    },
+    store::CallFilter,
 };
+
+/// From so many numbers on, all open calls are looked at instead of looking for calls to each.
+const MANY: usize = 50;
 
 impl Engine {
     /// Sees to it that whoever an attempt is for is contacted no more, by any campaign and on any
@@ -28,10 +33,14 @@ impl Engine {
         let core = &self.core;
         let call = core.store.find_call(tenant, attempt).await?;
         let call = call.ok_or(EngineError::NotFound { what: "attempt" })?;
+        // Whoever was erased is on the list.
+        let KeptNumber::Known(phone) = call.attempt.to else {
+            return Ok(());
+        };
         let suppression = Suppression {
             id: SuppressionId::new(core.clock.new_uuid()),
             tenant,
-            subject: Subject::Phone(call.attempt.to),
+            subject: Subject::Phone(phone),
             scope: Scope::All,
             source,
             reason,
@@ -57,14 +66,17 @@ impl Engine {
         let core = &self.core;
         let n_new = core.store.add_suppressions(&suppressions).await?;
         info!(n_new, "suppressions added");
+        let applies = |it: &&Suppression| it.applies(Channel::Voice);
+        let phones = suppressions.iter().filter(applies).filter_map(phone_of);
+        let phones: BTreeSet<&PhoneNumber> = phones.collect();
+        if phones.len() > MANY {
+            core.withdraw_calls_to_any(tenant, &phones).await?;
+            return Ok(n_new);
+        }
         let mut outcome = Ok(n_new);
-        for suppression in &suppressions {
-            if let Subject::Phone(phone) = &suppression.subject
-                && suppression.applies(Channel::Voice)
-            {
-                let withdrawn = core.withdraw_calls_to(tenant, phone).await;
-                outcome = outcome.and_then(|n_new| withdrawn.map(|()| n_new));
-            }
+        for phone in phones {
+            let withdrawn = core.withdraw_calls_to(tenant, phone).await;
+            outcome = outcome.and_then(|n_new| withdrawn.map(|()| n_new));
         }
         outcome
     }
@@ -73,41 +85,55 @@ impl Engine {
 impl Core {
     /// Ends the open calls to a number that nobody has answered yet. One that cannot be ended now does
     /// not keep the others up.
-    async fn withdraw_calls_to(
+    pub(super) async fn withdraw_calls_to(
         self: &Arc<Self>,
         tenant: TenantId,
         phone: &PhoneNumber,
     ) -> EngineResult<()> {
         let mut outcome = Ok(());
         for call in self.store.open_calls_to(tenant, phone).await? {
-            if is_answered(&call) {
-                continue;
-            }
-            let attempt = call.attempt.id;
-            let by = Party::System;
-            let input = Input::HangUp { attempt, by };
-            let ended = self.handle(tenant, attempt.enrollment, &input).await;
-            if let Err(error) = &ended {
-                warn!(%error, attempt_id = %attempt, "call not withdrawn yet");
-            }
-            outcome = outcome.and(ended);
+            let withdrawn = self.withdraw(tenant, &call).await;
+            outcome = outcome.and(withdrawn);
         }
         outcome
     }
+
+    /// As [`Core::withdraw_calls_to`], for more numbers than there are open calls.
+    async fn withdraw_calls_to_any(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        phones: &BTreeSet<&PhoneNumber>,
+    ) -> EngineResult<()> {
+        let mut outcome = Ok(());
+        for call in self.open_calls(tenant, CallFilter::default()).await? {
+            let to = call.attempt.to.known();
+            if to.is_some_and(|to| phones.contains(to)) {
+                let withdrawn = self.withdraw(tenant, &call).await;
+                outcome = outcome.and(withdrawn);
+            }
+        }
+        outcome
+    }
+
+    async fn withdraw(self: &Arc<Self>, tenant: TenantId, call: &CallRecord) -> EngineResult<()> {
+        // Somebody is on the line, who may be saying just now that this is the last call.
+        if call.attempt.was_answered() {
+            return Ok(());
+        }
+        let attempt = call.attempt.id;
+        let by = Party::System;
+        let input = Input::HangUp { attempt, by };
+        let ended = self.handle(tenant, attempt.enrollment, &input).await;
+        if let Err(error) = &ended {
+            warn!(%error, attempt_id = %attempt, "call not withdrawn yet");
+        }
+        ended
+    }
 }
 
-/// Whoever had this number and was erased: nobody can tell the number from it without the tenant's
-/// salt.
-pub(super) fn erased(salt: &str, phone: &PhoneNumber) -> Subject {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(salt.as_bytes()).expect("a key may have any length");
-    mac.update(phone.as_str().as_bytes());
-    let digest = mac.finalize().into_bytes();
-    Subject::Hash(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Whether somebody is on the line, who may be saying just now that this is the last call.
-fn is_answered(call: &CallRecord) -> bool {
-    let attempt = &call.attempt;
-    attempt.facts.answered_at.is_some() || matches!(attempt.state, AttemptState::Connected { .. })
+fn phone_of(suppression: &Suppression) -> Option<&PhoneNumber> {
+    match &suppression.subject {
+        Subject::Phone(phone) => Some(phone),
+        Subject::Email(_) | Subject::Hash(_) => None,
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ListError;
-use crate::domain::{contact::Fields, text::field_name};
+use crate::domain::{contact::Fields, suppression::email_address, text::field_name};
 
 /// The uploader's word on which columns hold the number, the name and what the rules need, by header.
 ///
@@ -31,7 +31,7 @@ pub struct Mapping {
 const MAX_COLUMNS: usize = 512;
 
 /// Spellings of the phone column, best first; blanks, case and punctuation are not compared.
-const PHONE_HEADERS: &[&str] = &[
+pub(super) const PHONE_HEADERS: &[&str] = &[
     "phone",
     "phonenumber",
     "mobile",
@@ -91,7 +91,7 @@ const OTHER_NAME_HEADERS: &[&str] = &[
     "customer",
 ];
 
-const EMAIL_HEADERS: &[&str] = &[
+pub(super) const EMAIL_HEADERS: &[&str] = &[
     "email",
     "emailaddress",
     "mail",
@@ -248,13 +248,7 @@ impl Columns {
 
     /// The e-mail address in a row, lower case; none where the cell holds something else.
     pub(super) fn email(&self, cells: &[String]) -> Option<String> {
-        let address = self.optional(cells, self.email)?.text.to_lowercase();
-        let (name, host) = address.split_once('@')?;
-        let is_address = !name.is_empty()
-            && host.contains('.')
-            && !host.contains('@')
-            && !address.contains(char::is_whitespace);
-        is_address.then_some(address)
+        email_address(self.optional(cells, self.email)?.text)
     }
 
     /// The time zone in a row, as the list wrote it.
@@ -297,12 +291,12 @@ impl Columns {
 }
 
 /// A cell, or nothing where the row is too short.
-fn cell(cells: &[String], column: usize) -> &str {
+pub(super) fn cell(cells: &[String], column: usize) -> &str {
     cells.get(column).map_or("", String::as_str)
 }
 
 /// A value without outer blanks and with one kind of line end.
-fn clean(value: &str) -> String {
+pub(super) fn clean(value: &str) -> String {
     let value = value.trim();
     if value.contains('\r') {
         value.replace("\r\n", "\n").replace('\r', "\n")
@@ -326,7 +320,7 @@ fn find_header(headers: &[String], header: &str) -> Result<usize, ListError> {
 }
 
 /// The first column with the best of these spellings.
-fn find_spelling(headers: &[String], spellings: &[&str]) -> Option<usize> {
+pub(super) fn find_spelling(headers: &[String], spellings: &[&str]) -> Option<usize> {
     let names: Vec<String> = headers
         .iter()
         .map(|header| field_name(header).replace('_', ""))

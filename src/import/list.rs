@@ -201,14 +201,14 @@ fn read_header(records: &mut RecordReader<impl Read>) -> Result<Vec<String>, Lis
 }
 
 /// What is wrong with a row.
-struct Fault {
+pub(super) struct Fault {
     code: &'static str,
     reason: String,
     column: Option<String>,
 }
 
 impl Fault {
-    fn not_utf8() -> Self {
+    pub(super) fn not_utf8() -> Self {
         Self {
             code: code::NOT_UTF8,
             reason: "the row is not UTF-8 text; save the file as \"CSV UTF-8\"".to_owned(),
@@ -224,7 +224,7 @@ impl Fault {
         }
     }
 
-    fn of_phone(error: PhoneError, header: &str) -> Self {
+    pub(super) fn of_phone(error: PhoneError, header: &str) -> Self {
         let code = match error {
             PhoneError::Empty => code::PHONE_MISSING,
             PhoneError::ScientificNotation => code::PHONE_SCIENTIFIC_NOTATION,
@@ -235,6 +235,19 @@ impl Fault {
             code,
             reason: error.to_string(),
             column: Some(header.to_owned()),
+        }
+    }
+
+    pub(super) fn of_email(cell: Cell<'_>) -> Self {
+        let reason = "this is not written like an e-mail address";
+        Self::of_cell(code::EMAIL_INVALID, reason.to_owned(), cell)
+    }
+
+    pub(super) fn names_nobody() -> Self {
+        Self {
+            code: code::NAMES_NOBODY,
+            reason: "the row has neither a number nor an e-mail address".to_owned(),
+            column: None,
         }
     }
 
@@ -253,16 +266,21 @@ impl Fault {
             column: Some(header.to_owned()),
         }
     }
+
+    /// The row that it is wrong with.
+    pub(super) fn row(self, line: u64, cells: Vec<String>) -> RejectedRow {
+        RejectedRow {
+            line,
+            code: self.code.to_owned(),
+            reason: self.reason,
+            column: self.column,
+            cells,
+        }
+    }
 }
 
 fn rejected(line: u64, fault: Fault, cells: Vec<String>) -> Row {
-    Row::Rejected(RejectedRow {
-        line,
-        code: fault.code.to_owned(),
-        reason: fault.reason,
-        column: fault.column,
-        cells,
-    })
+    Row::Rejected(fault.row(line, cells))
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ mod encoding;
 mod list;
 mod records;
 mod seen;
+mod suppressions;
 
 use std::io;
 
 pub use columns::Mapping;
 pub use list::{ListReader, ListSettings, Row};
+pub use suppressions::{SuppressionReader, SuppressionRow};
 
 /// The codes of rows that are rejected for what they contain; duplicates have theirs in
 /// [`crate::domain::audience::RejectedRow`].
@@ -30,6 +32,10 @@ pub mod code {
     pub const PHONE_SCIENTIFIC_NOTATION: &str = "phoneScientificNotation";
     /// The phone cell holds something else than a number.
     pub const PHONE_NOT_A_NUMBER: &str = "phoneNotANumber";
+    /// The cell of the e-mail address holds something else.
+    pub const EMAIL_INVALID: &str = "emailInvalid";
+    /// The row has neither a number nor an e-mail address.
+    pub const NAMES_NOBODY: &str = "namesNobody";
     /// The cell of the time zone names none.
     pub const ZONE_UNKNOWN: &str = "zoneUnknown";
     /// The cell of the consent says neither yes nor no.
@@ -64,6 +70,15 @@ pub enum ListError {
         columns::PHONE_EXAMPLES
     )]
     NoPhoneColumn {
+        /// The headers of the file.
+        headers: Vec<String>,
+    },
+    /// No column is known to hold phone numbers or e-mail addresses.
+    #[error(
+        "no column of numbers or e-mail addresses among {}; name one of them \"Phone\" or \"E-Mail\"",
+        quoted(headers)
+    )]
+    NobodyNamed {
         /// The headers of the file.
         headers: Vec<String>,
     },

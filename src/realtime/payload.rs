@@ -5,7 +5,6 @@ use utoipa::ToSchema;
 
 use crate::domain::{
     Timestamp,
-    attempt::AttemptState,
     campaign::{Campaign, CampaignAction},
     enrollment::{CallRecord, Progress},
     event::{Event, EventKind, Moment, StoredEvent, TranscriptLine},
@@ -30,6 +29,25 @@ pub struct CampaignUpdate {
     pub reason: Option<String>,
     /// Its name; none when it was deleted meanwhile.
     pub name: Option<String>,
+}
+
+/// `emergency_stop`: one that holds for a campaign came into force or was lifted.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EmergencyStopUpdate {
+    /// Which campaign. Every active one tells of the same stop.
+    pub campaign_id: String,
+    /// The event's place in the campaign's log.
+    pub seq: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Whether it is in force now.
+    pub is_in_force: bool,
+    /// Who stopped or lifted it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// `campaign_progress`: how far a campaign has come. Every figure is a recount of records.
@@ -246,7 +264,7 @@ impl From<&CallRecord> for CallView {
             enrollment_id: attempt.id.enrollment.to_string(),
             attempt: attempt.id.number,
             name: call.name.clone(),
-            phone: attempt.to.to_string(),
+            phone: attempt.to.shown().to_owned(),
             from: attempt.from.to_string(),
             state: attempt.state.name().to_owned(),
             outcome: outcome.map(|outcome| outcome.name().to_owned()),
@@ -255,7 +273,7 @@ impl From<&CallRecord> for CallView {
             dial_at: attempt.dial_at,
             ringing_at: facts.ringing_at,
             answered_at: facts.answered_at,
-            ended_at: ended_at(&attempt.state),
+            ended_at: attempt.state.ended_at(),
             duration_seconds: facts.duration.map(|duration| duration.as_secs()),
             ended_by: facts.ended_by.map(|party| party.name().to_owned()),
             conversation_id: facts.conversation.as_ref().map(ToString::to_string),
@@ -275,13 +293,6 @@ impl From<&CallRecord> for CallView {
 fn fault_of(outcome: &Outcome) -> Option<&Fault> {
     match outcome {
         Outcome::Failed(fault) => Some(fault),
-        _ => None,
-    }
-}
-
-fn ended_at(state: &AttemptState) -> Option<Timestamp> {
-    match state {
-        AttemptState::Ended { at, .. } | AttemptState::Released { at, .. } => Some(*at),
         _ => None,
     }
 }
@@ -323,8 +334,10 @@ impl TimelineView {
             ),
             EventKind::Timeline { moment, .. } => in_words(moment),
             EventKind::Campaign { .. }
+            | EventKind::EmergencyStop { .. }
             | EventKind::Enrolled { .. }
             | EventKind::Enrollment { .. }
+            | EventKind::Erased { .. }
             | EventKind::Transcript { .. } => return None,
         };
         Some(Self {
@@ -354,6 +367,10 @@ fn in_words(moment: &Moment) -> (String, String) {
             format!("the talk was ended by the {}", party.name()),
         ),
         Moment::MediaEnded { by: None } => ("mediaEnded", "the talk ended".to_owned()),
+        Moment::Erased => (
+            "erased",
+            "what was said or pressed here was erased".to_owned(),
+        ),
         Moment::LateCall => (
             "lateCall",
             "a call turned up for an attempt that was given up".to_owned(),

@@ -13,7 +13,10 @@ use tracing::warn;
 
 use super::{
     call_room, campaign_room,
-    payload::{self, ActiveCampaign, ActiveCampaigns, CallView, ProgressView, TranscriptView},
+    payload::{
+        self, ActiveCampaign, ActiveCampaigns, CallView, EmergencyStopUpdate, ProgressView,
+        TranscriptView,
+    },
     tenant_room,
 };
 use crate::{
@@ -122,6 +125,25 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 },
             )
         }
+        EventKind::EmergencyStop {
+            is_in_force,
+            by,
+            reason,
+        } => {
+            let update = EmergencyStopUpdate {
+                campaign_id: event.campaign.to_string(),
+                seq: stored.seq,
+                at: event.at,
+                is_in_force: *is_in_force,
+                by: by.clone(),
+                reason: reason.clone(),
+            };
+            Some(Message {
+                name: "emergency_stop",
+                payload: to_value(&update),
+                rooms: vec![tenant_room(event.tenant), campaign],
+            })
+        }
         EventKind::Call { attempt, .. } => {
             let call = engine.store().find_call(event.tenant, *attempt).await?;
             call.map(|call| Message {
@@ -142,9 +164,10 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 rooms: vec![campaign, call_room(*attempt)],
             })
         }
-        EventKind::Enrolled { .. } | EventKind::Enrollment { .. } | EventKind::Timeline { .. } => {
-            None
-        }
+        EventKind::Enrolled { .. }
+        | EventKind::Enrollment { .. }
+        | EventKind::Erased { .. }
+        | EventKind::Timeline { .. } => None,
     })
 }
 

@@ -24,7 +24,9 @@ use crate::domain::{
     campaign::Campaign,
     contact::Contact,
     enrollment::{CallRecord, Enrollment, Progress},
+    erasure::Identity,
     event::{Event, StoredEvent},
+    halt::{Halt, HaltScope, Halts},
     holiday::Holidays,
     ids::{
         AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
@@ -93,6 +95,7 @@ pub trait Store:
     + Dispatch
     + Figures
     + Contacts
+    + People
     + Suppressions
     + Inbox
     + Events
@@ -108,6 +111,7 @@ impl<S> Store for S where
         + Dispatch
         + Figures
         + Contacts
+        + People
         + Suppressions
         + Inbox
         + Events
@@ -287,6 +291,20 @@ pub trait Dispatch: Send + Sync + 'static {
     ///   the lease has run out; nothing was claimed.
     async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>>;
 
+    /// Makes those of a campaign due at `now` whom one of `rules` put off until later, and ends its
+    /// claims: what is being decided on them goes by what held before, and is refused when it is saved.
+    /// Retries keep their time.
+    ///
+    /// - Shape: how many were put off.
+    /// - Errors: after [`StoreError::Unavailable`] some may be due. Asking again does the rest.
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64>;
+
     /// When the campaign's next waiting enrollment is due; none when nothing waits. A claimed one
     /// counts from the end of its claim. One that [`Dispatch::claim_due`] passed over counts from its
     /// due time, so this may lie in the past although nothing can be claimed.
@@ -381,6 +399,15 @@ pub trait Installation: Send + Sync + 'static {
 
     /// Replaces it.
     async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()>;
+
+    /// The emergency stops that hold for a tenant.
+    async fn halts(&self, tenant: TenantId) -> StoreResult<Halts>;
+
+    /// Replaces the emergency stop of a scope; none lifts it.
+    ///
+    /// - Holds: durable when it returns. Whoever reads [`Installation::halts`] after that, in whatever
+    ///   process, sees it.
+    async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()>;
 }
 
 /// Signals from outside, saved before they are answered.
@@ -487,6 +514,42 @@ pub trait Contacts: Send + Sync + 'static {
         tenant: TenantId,
         phones: &[PhoneNumber],
     ) -> StoreResult<Vec<Contact>>;
+}
+
+/// What is held about one person, and taking it away.
+#[async_trait]
+pub trait People: Send + Sync + 'static {
+    /// Those in the address book who are written to at that address, in no order.
+    async fn contacts_by_email(&self, tenant: TenantId, email: &str) -> StoreResult<Vec<Contact>>;
+
+    /// Whoever has that number, in every campaign of the tenant, deleted ones included, in no order.
+    async fn enrollments_with(
+        &self,
+        tenant: TenantId,
+        phone: &PhoneNumber,
+    ) -> StoreResult<Vec<Enrollment>>;
+
+    /// The rows of the tenant's lists that were not accepted and are about the person, in no order.
+    async fn rejected_about(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+    ) -> StoreResult<Vec<(ImportId, RejectedRow)>>;
+
+    /// Puts events in the place of those with the same campaign and `seq`. Nobody who watches is
+    /// told.
+    async fn replace_events(&self, events: &[StoredEvent]) -> StoreResult<()>;
+
+    /// Leaves of the received signals of these attempts what [`Signal::erased`] leaves. Their keys
+    /// stay known, and those that are not processed still will be.
+    async fn erase_signals(&self, tenant: TenantId, attempts: &[AttemptId]) -> StoreResult<()>;
+
+    /// Takes the entries that name the person openly out of the list of those who must not be
+    /// contacted, lifted ones too, and then the person out of the address book.
+    ///
+    /// - Errors: after [`StoreError::Unavailable`] some of it may be done, and who is still in the
+    ///   address book may have entries left.
+    async fn forget_person(&self, tenant: TenantId, person: &Identity) -> StoreResult<()>;
 }
 
 /// Those who must not be contacted.

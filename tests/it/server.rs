@@ -8,6 +8,8 @@ mod crash;
 mod deployment;
 mod diagnosis;
 mod document;
+mod emergency;
+mod erase;
 mod faults;
 mod limits;
 mod lists;
@@ -15,6 +17,7 @@ mod optout;
 mod policies;
 mod rules;
 mod shutdown;
+mod suppression_lists;
 
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
@@ -26,7 +29,7 @@ macro_rules! on_both_stores {
 
 /// Runs each case on one kind of store.
 macro_rules! on_store {
-    ($name:ident, $kind:ident, $($module:ident::$case:ident),*) => {
+    ($name:ident, $kind:ident, $($module:ident::$case:ident),* $(,)?) => {
         mod $name {
             use super::*;
             $(
@@ -57,9 +60,11 @@ on_both_stores!(
     deployment::ones_own_records_go_on_by_themselves,
     limits::no_more_calls_are_up_at_once_than_the_campaign_allows,
     limits::a_tenants_campaigns_share_its_limits,
+    limits::no_more_calls_are_up_at_once_than_the_agents_account_can_talk_in,
     limits::dial_starts_keep_the_delay_between_calls,
     limits::dial_starts_keep_the_rate_also_over_a_pause,
     limits::a_changed_limit_acts_within_a_second,
+    limits::every_active_campaign_dials_after_a_restart,
     faults::calls_come_to_their_end_without_any_callback,
     faults::a_talk_comes_to_its_end_without_any_callback,
     faults::late_repeated_and_reordered_callbacks_change_nothing,
@@ -89,6 +94,9 @@ on_both_stores!(
     optout::who_opted_out_stays_on_the_list_when_another_is_uploaded,
     optout::a_suppression_withdraws_what_rings_and_lets_talks_finish,
     policies::a_budget_of_minutes_pauses_the_campaign_and_is_never_exceeded,
+    policies::a_budget_of_money_is_never_exceeded,
+    policies::a_number_rests_between_its_calls,
+    policies::callees_see_the_number_that_is_most_like_theirs,
     policies::numbers_take_turns_and_each_makes_its_calls_of_a_day_and_no_more,
     policies::who_may_not_be_called_takes_no_dial_start_from_the_others,
     policies::campaigns_share_dial_starts_by_their_priorities,
@@ -106,8 +114,21 @@ on_both_stores!(
     rules::who_opts_out_in_one_campaign_is_not_called_by_another,
     rules::nobody_is_called_outside_the_window_and_everybody_soon_after_it_opens,
     rules::who_was_called_by_one_campaign_is_left_alone_by_the_next_for_a_while,
+    rules::whom_a_rule_put_off_is_called_when_the_rule_is_lifted,
     rules::only_who_agreed_is_called_where_that_is_asked_for,
+    rules::nobody_is_called_on_a_day_that_the_tenant_took_off,
+    rules::who_heard_nobody_is_left_alone_by_machines_for_days,
     rules::people_who_are_added_where_it_is_daytime_are_called_at_once,
+    erase::who_is_erased_is_in_no_record_and_is_never_called_again,
+    erase::nobody_is_erased_during_a_talk_and_what_rings_is_taken_back,
+    erase::an_erasure_that_was_cut_short_is_finished_by_asking_again,
+    erase::whoever_cannot_be_told_apart_is_not_erased,
+    suppression_lists::a_list_is_added_once_and_what_is_wrong_with_it_is_named,
+    suppression_lists::nobody_on_an_uploaded_list_is_called_whatever_is_uploaded_next,
+    suppression_lists::what_is_no_list_is_refused_and_nobody_is_added,
+    emergency::an_emergency_stop_clears_the_lines_and_lifting_it_goes_on,
+    emergency::the_command_stops_what_a_running_server_does,
+    emergency::an_emergency_stop_ends_talks_when_it_is_to,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -137,5 +158,11 @@ on_store!(
     callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
     optout::who_presses_9_is_on_the_list_within_a_second,
     optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
-    shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody
+    shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
+);
+
+on_store!(
+    embedded_only,
+    Embedded,
+    suppression_lists::a_long_list_is_added_whole_and_once,
 );

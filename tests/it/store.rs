@@ -14,6 +14,7 @@ mod imports;
 mod inbox;
 mod isolation;
 mod lasting;
+mod people;
 mod suppressions;
 
 /// Runs each case on each kind of store.
@@ -56,6 +57,7 @@ on_every_store!(
     enrollments::nobody_is_enrolled_in_a_campaign_that_is_gone,
     calls::a_commit_saves_the_enrollment_the_call_and_the_events,
     calls::a_commit_from_an_old_version_changes_nothing,
+    calls::of_commits_at_once_only_the_late_ones_are_refused,
     calls::calls_are_listed_latest_first_and_filtered,
     calls::progress_and_usage_equal_a_recount,
     claims::each_enrollment_is_claimed_once,
@@ -68,6 +70,7 @@ on_every_store!(
     claims::a_person_has_one_open_attempt_whoever_is_late,
     claims::a_paused_campaign_claims_nothing,
     claims::a_claim_ends_by_commit_or_by_time,
+    claims::whom_a_rule_put_off_is_due_when_it_is_released,
     claims::a_lease_has_one_holder_and_a_rising_number,
     claims::a_stale_holder_claims_nothing,
     claims::active_campaigns_come_oldest_start_first,
@@ -84,6 +87,11 @@ on_every_store!(
     contacts::the_address_book_learns_and_never_forgets,
     contacts::contacts_are_found_by_id_and_by_number,
     contacts::lists_that_teach_at_once_lose_nothing,
+    people::what_is_held_about_a_person_is_found_over_all_campaigns,
+    people::an_erased_person_counts_as_before_and_is_found_no_more,
+    people::events_are_replaced_where_they_are,
+    people::signals_lose_their_words_and_stay_to_be_processed,
+    people::who_is_forgotten_is_no_entry_and_no_contact,
     suppressions::a_suppression_is_added_once_and_never_replaced,
     suppressions::lists_that_are_added_at_once_add_each_person_once,
     suppressions::a_lifted_suppression_stays_in_the_list,
@@ -102,6 +110,7 @@ on_every_store!(
     isolation::figures_of_one_tenant_are_not_anothers,
     lasting::a_store_that_works_says_so,
     lasting::the_deployment_is_kept,
+    lasting::emergency_stops_are_kept_until_they_are_lifted,
 );
 
 mod kept {

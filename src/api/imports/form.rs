@@ -134,7 +134,7 @@ pub(super) async fn receive(mut form: Multipart) -> ApiResult<Upload> {
 }
 
 /// Writes a part to an unnamed file, which vanishes with its handle.
-async fn to_disk(field: &mut Field<'_>) -> ApiResult<File> {
+pub(super) async fn to_disk(field: &mut Field<'_>) -> ApiResult<File> {
     let file = tempfile::tempfile().map_err(no_room)?;
     let mut writer = tokio::io::BufWriter::new(tokio::fs::File::from_std(file));
     while let Some(chunk) = field.chunk().await.map_err(broken_form)? {
@@ -171,11 +171,11 @@ fn json_part<T: Default + serde::de::DeserializeOwned>(
     }
 }
 
-fn broken_form(error: MultipartError) -> ApiError {
+pub(super) fn broken_form(error: MultipartError) -> ApiError {
     ApiError::new(error.status(), "brokenForm", error.body_text())
 }
 
-fn no_room(error: std::io::Error) -> ApiError {
+pub(super) fn no_room(error: std::io::Error) -> ApiError {
     tracing::error!(%error, "upload could not be written");
     let detail = "the upload could not be written to disk; nothing was changed";
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "noRoom", detail)

@@ -2,10 +2,12 @@
 //!
 //! An upload is written to disk first, because its parts may come in any order and a list may be
 //! larger than memory. Reading blocks and so has a thread of its own; a short queue joins it to the
-//! enrolling, so that memory stays flat whatever the length of the list.
+//! enrolling, so that memory stays flat whatever the length of the list. A list of those who must not
+//! be contacted goes the same way.
 
 mod form;
 mod reading;
+pub mod suppressions;
 
 use std::fs::File;
 

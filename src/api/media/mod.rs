@@ -376,7 +376,7 @@ fn brief(talk: &Talk) -> Brief {
         "name".to_owned(),
         enrollment.name.clone().unwrap_or_default(),
     );
-    variables.insert("phone".to_owned(), enrollment.phone.to_string());
+    variables.insert("phone".to_owned(), enrollment.phone.shown().to_owned());
     variables.insert("campaign_id".to_owned(), talk.campaign.id.to_string());
     variables.insert("contact_id".to_owned(), enrollment.contact.to_string());
     variables.insert("attempt_id".to_owned(), talk.attempt.to_string());

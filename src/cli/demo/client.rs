@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use anyhow::{Context as _, bail};
-use reqwest::{RequestBuilder, multipart};
+use reqwest::multipart;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::json;
 
-use crate::domain::Timestamp;
+use crate::{
+    cli::http::{answer, sign_in},
+    domain::Timestamp,
+};
 
 /// A signed-in client.
 pub(super) struct Client {
@@ -65,19 +66,10 @@ impl Client {
         email: &str,
         password: &str,
     ) -> anyhow::Result<Self> {
-        #[derive(Deserialize)]
-        struct Login {
-            token: String,
-        }
         let http = reqwest::Client::new();
         let base = format!("http://{address}/api/v1");
-        let body = json!({"email": email, "password": password});
-        let login: Login = answer(http.post(format!("{base}/auth/login")).json(&body)).await?;
-        Ok(Self {
-            http,
-            base,
-            token: login.token,
-        })
+        let token = sign_in(&http, &base, email, password).await?;
+        Ok(Self { http, base, token })
     }
 
     /// Uploads a list, starts a campaign with it, and gives the campaign's id.
@@ -146,17 +138,4 @@ impl Client {
             }
         }
     }
-}
-
-async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> anyhow::Result<T> {
-    let response = request.send().await.context("the server does not answer")?;
-    let status = response.status();
-    let body = response.bytes().await?;
-    if !status.is_success() {
-        bail!(
-            "the server answered {status}: {}",
-            String::from_utf8_lossy(&body)
-        );
-    }
-    serde_json::from_slice(&body).context("the server's answer cannot be read")
 }

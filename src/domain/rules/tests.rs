@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     campaign::tests as campaigns,
-    consent::ConsentKind,
+    consent::{Consent, ConsentKind},
     contact::Fields,
     ids::{ContactId, EnrollmentId, PlaceKey, SuppressionId, TenantId},
     outcome::{Fault, FaultClass, Outcome},
@@ -90,16 +90,19 @@ impl Case {
         self.person.attempts.extend(attempts);
     }
 
-    fn judge_with(&self, rules: &RuleSet, at: Timestamp) -> Judgement {
-        let facts = Facts {
+    fn facts<'a>(&'a self, rules: &'a RuleSet) -> Facts<'a> {
+        Facts {
             campaign: &self.campaign,
             enrollment: &self.enrollment,
             place: &self.place,
             rules,
             person: &self.person,
             expected_ring: self.ring,
-        };
-        judge(&facts, at)
+        }
+    }
+
+    fn judge_with(&self, rules: &RuleSet, at: Timestamp) -> Judgement {
+        explain(&self.facts(rules), at)
     }
 
     fn judge(&self, at: Timestamp) -> Judgement {
@@ -447,7 +450,8 @@ fn a_decision_is_made_again_from_its_record() {
     let case = Case::new();
     let early = at("2026-12-01T12:30:00Z");
     let judgement = case.judge(early);
-    let record = judgement.record();
+    let now = RuleSet::new(&case.own, &case.added, early);
+    let record = DecisionRecord::new(&case.facts(&now), early);
     assert_eq!(record.local, "2026-12-01T07:30:00-05:00[America/New_York]");
     assert_eq!(record.zone_source, ZoneSource::Number);
     assert_eq!(record.region, "US-NY");

@@ -26,7 +26,7 @@ use crate::domain::{
     person::Person,
     phone::PhoneNumber,
     place::Place,
-    rules::{self, Facts, Judgement, Rule, RuleSet, Verdict},
+    rules::{self, DecisionRecord, Facts, Rule, RuleSet, Verdict},
     signal::{Signal, SignalKind},
     step::Step,
     window::Opening,
@@ -164,12 +164,13 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Whether an attempt may begin at `at`.
-    fn judge(&self, snapshot: &Snapshot<'_>, ring: Duration, at: Timestamp) -> Judgement {
-        rules::judge(
-            &self.facts(snapshot.campaign, snapshot.enrollment, ring),
-            at,
-        )
+    /// What is known of somebody whose data was erased.
+    pub fn of_nobody(rules: Arc<RuleSet>, place: Place) -> Self {
+        Self {
+            rules,
+            place,
+            person: Person::default(),
+        }
     }
 
     /// Whether an attempt may begin at `at` as far as the rules are concerned.
@@ -373,9 +374,10 @@ fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
     else {
         return snapshot.finish(None, None, None, now);
     };
-    let judgement = claim
+    let facts = claim
         .standing
-        .judge(snapshot, call.ring_timeout, claim.dial_at);
+        .facts(snapshot.campaign, enrollment, call.ring_timeout);
+    let judgement = rules::judge(&facts, claim.dial_at);
     let from = match (judgement.verdict(), judgement.decided_by()) {
         (Verdict::Allowed, _) => match open_way(claim) {
             Ok(from) => from,
@@ -399,7 +401,7 @@ fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
         reserved_at: now,
         dial_at: claim.dial_at,
         ring_by: claim.standing.closes_at(call.ring_timeout, claim.dial_at),
-        decision: Some(judgement.record().clone()),
+        decision: Some(DecisionRecord::new(&facts, claim.dial_at)),
         state: AttemptState::Reserved,
         facts: CallFacts::default(),
     };

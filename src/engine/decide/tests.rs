@@ -87,7 +87,7 @@ impl Case {
             caller: Pick::Number("+12025550100".parse().unwrap()),
             range_rests_until: None,
             standing: Standing {
-                place: Place::of(&self.enrollment.phone, None, &own.zone),
+                place: Place::of(self.enrollment.phone.known().unwrap(), None, &own.zone),
                 rules: Arc::new(rules),
                 person: Person::default(),
             },

@@ -26,6 +26,10 @@ use crate::{
 /// them on the phone.
 const PASSED_OVER: Duration = Duration::from_millis(50);
 
+/// How often people are claimed in one turn while the rules leave none of them to be called: a slow
+/// campaign with many of those gets through them without a whole round for each.
+const CLAIMS_IN_A_TURN: u32 = 16;
+
 /// How many claimed enrollments are saved at once.
 const SAVES_AT_ONCE: usize = 32;
 
@@ -47,8 +51,8 @@ pub(super) async fn begin(
     round: &Round<'_>,
 ) -> EngineResult<Begun> {
     let mut gates = line.gates();
-    gates.push(core.settings.tenant_limits.gate(round.total));
-    let horizon = core.settings.horizon;
+    gates.extend(round.limits());
+    let horizon = core.horizon();
     let allowance = pacing::allow(&gates, round.now, horizon, round.most);
     let mut begun = Begun {
         // Starts lie up to the horizon ahead; the next must be given out before it comes.
@@ -66,7 +70,41 @@ pub(super) async fn begin(
         no_caller_id(core, campaign).await;
         return Ok(begun);
     }
-    let claimed = core
+    for _ in 0..CLAIMS_IN_A_TURN {
+        let claimed = claim(core, line, round, limit).await?;
+        let n_claimed = claimed.len();
+        let claims = claimed.into_iter().zip(allowance.starts.iter().copied());
+        let starts = open_attempts(core, line, round.wide, claims).await?;
+        begun.n = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+        begun.last_start = starts.last().copied();
+        if n_claimed < allowance.starts.len() {
+            begun.look_again_at = line
+                .next_due(core)
+                .await?
+                .map(|due| max(due, round.now + PASSED_OVER));
+        }
+        if starts.len() < n_claimed {
+            // Whom a rule put off or ended has used no start: the next in line takes it at once.
+            begun.look_again_at = Some(round.now);
+        }
+        let are_all_left = starts.is_empty() && n_claimed == allowance.starts.len();
+        // Starts that were given out much earlier would leave too close to the next.
+        if !are_all_left || core.now() > round.now + horizon / 2 {
+            break;
+        }
+    }
+    Ok(begun)
+}
+
+/// Takes up to `limit` people who are due where people may be called now.
+async fn claim(
+    core: &Core,
+    line: &Ready,
+    round: &Round<'_>,
+    limit: NonZeroU32,
+) -> EngineResult<Vec<Enrollment>> {
+    let campaign = &line.campaign;
+    Ok(core
         .store
         .claim_due(&ClaimRequest {
             tenant: campaign.tenant,
@@ -78,23 +116,7 @@ pub(super) async fn begin(
             lease: core.settings.claim,
             now: round.now,
         })
-        .await?;
-    if claimed.len() < allowance.starts.len() {
-        begun.look_again_at = line
-            .next_due(core)
-            .await?
-            .map(|due| max(due, round.now + PASSED_OVER));
-    }
-    let n_claimed = claimed.len();
-    let claims = claimed.into_iter().zip(allowance.starts);
-    let starts = open_attempts(core, line, round.wide, claims).await?;
-    if starts.len() < n_claimed {
-        // Whom a rule put off or ended has used no start: the next in line takes it at once.
-        begun.look_again_at = Some(round.now);
-    }
-    begun.n = u32::try_from(starts.len()).unwrap_or(u32::MAX);
-    begun.last_start = starts.last().copied();
-    Ok(begun)
+        .await?)
 }
 
 /// Lets each claim be decided; gives the dial starts that were used.

@@ -132,7 +132,7 @@ impl Core {
             Gate::ramping(&campaign.pacing, own, active_for),
         )];
         if let Some(most) = self.caution(campaign.id) {
-            limits.push((Rule::AgentSlots, Gate::of_room(most, own.n_open)));
+            limits.push((Rule::AgentCaution, Gate::of_room(most, own.n_open)));
         }
         if let Some(room) = self.budget_room(campaign, own).await? {
             limits.push((Rule::Budget, room.gate(own.n_open)));

@@ -9,34 +9,41 @@ mod schedule;
 
 use std::{
     cmp::{max, min},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use tracing::{info, warn};
 
 use line::{Line, Ready};
 
-use super::{Core, EngineError, EngineResult, rules::TenantWide};
+use super::{Core, EngineError, EngineResult, TenantLimits, rules::TenantWide};
 use crate::{
     domain::{
         Timestamp,
         campaign::{Campaign, CampaignStatus},
         fairness::{self, Demand},
         ids::TenantId,
-        pacing::{self, Usage},
+        pacing::{self, Gate, Usage},
     },
     store::{Fencing, StoreError},
 };
 
 /// The most dial starts of one campaign in one round, so that the others get their turn.
-const MAX_STARTS: u32 = 100;
+const MAX_STARTS: u32 = 250;
+
+/// The farthest ahead that dial starts are given out, however long rounds take: a pause and new limits
+/// act sooner than a second.
+const LONGEST_HORIZON: Duration = Duration::from_millis(900);
 
 /// Rounds until the engine stops.
 pub(super) async fn run(core: Arc<Core>) {
     while !core.stopped.is_cancelled() {
         let now = core.now();
-        let next = match step(&core, now).await {
+        let stepped = step(&core, now).await;
+        core.note_round(core.now().duration_since(now));
+        let next = match stepped {
             Ok(next) => next,
             Err(error) => {
                 warn!(%error, "dispatch round failed; nothing was dialed");
@@ -51,6 +58,31 @@ pub(super) async fn run(core: Arc<Core>) {
             () = core.wake.notified() => {}
             () = core.clock.sleep(min(wait, core.settings.idle_wait)) => {}
         }
+    }
+}
+
+impl Core {
+    /// How far ahead dial starts are given out. Where rounds take long it is farther, so that starts do
+    /// not run out before the next round has more.
+    fn horizon(&self) -> Duration {
+        let wanted = self.round_time() * 3;
+        max(self.settings.horizon, min(wanted, LONGEST_HORIZON))
+    }
+
+    /// Remembers how long a round took; the time of a long one wears off.
+    fn note_round(&self, took: SignedDuration) {
+        let mut round_time = self
+            .round_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *round_time = max(took.unsigned_abs(), *round_time * 7 / 8);
+    }
+
+    fn round_time(&self) -> Duration {
+        *self
+            .round_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,11 +138,12 @@ async fn dispatch_tenant(
     mut fencing: Fencing,
     now: Timestamp,
 ) -> EngineResult<Timestamp> {
-    let mut next = min(
-        now + core.settings.idle_wait,
-        schedule::keep(core, tenant, now).await?,
-    );
-    let campaigns = core.store.active_campaigns(tenant).await?;
+    let (campaigns, mut next) = schedule::keep(core, tenant, now).await?;
+    let halts = core.store.halts(tenant).await?;
+    if halts.in_force().is_some() {
+        core.clear_lines(tenant, halts.end_talks()).await?;
+        return Ok(next);
+    }
     if campaigns.is_empty() {
         return Ok(next);
     }
@@ -141,6 +174,7 @@ async fn dispatch_tenant(
             _ => return Err(StoreError::LeaseLost { tenant }.into()),
         };
         let round = Round {
+            limits: &core.settings.tenant_limits,
             fencing,
             wide: &wide,
             total,
@@ -157,6 +191,8 @@ async fn dispatch_tenant(
 
 /// What one campaign's turn in a round goes by.
 struct Round<'a> {
+    /// What the tenant may use.
+    limits: &'a TenantLimits,
     fencing: Fencing,
     /// What the tenant has set for all its campaigns.
     wide: &'a TenantWide,
@@ -165,6 +201,14 @@ struct Round<'a> {
     /// The most that may begin.
     most: u32,
     now: Timestamp,
+}
+
+impl Round<'_> {
+    /// The tenant's limits, with what is used of them.
+    fn limits(&self) -> impl Iterator<Item = Gate> {
+        let limits = self.limits.gates(self.total);
+        limits.into_iter().map(|(_, gate)| gate)
+    }
 }
 
 /// The campaigns in the order of their turns, each with how many calls it may begin now.
@@ -181,17 +225,16 @@ async fn in_turn<'a>(
     if let [line] = lines {
         return Ok(vec![(line, MAX_STARTS)]);
     }
-    let limits = &core.settings.tenant_limits;
-    let room = limits
-        .max_concurrent_calls
-        .saturating_sub(total.n_open)
-        .min(MAX_STARTS);
+    let limits = core.settings.tenant_limits.gates(total);
+    let limits: Vec<Gate> = limits.into_iter().map(|(_, gate)| gate).collect();
+    let room = limits.iter().map(Gate::room).min().unwrap_or(0);
+    let room = room.min(MAX_STARTS);
     let mut demands: Vec<Demand> = lines
         .iter()
         .map(|line| Demand {
             campaign: line.campaign.id,
             priority: line.campaign.policy.priority,
-            n_wanted: line.n_wanted(core.settings.horizon, now),
+            n_wanted: line.n_wanted(core.horizon(), now),
             n_open: line.own.n_open,
         })
         .collect();
@@ -199,14 +242,9 @@ async fn in_turn<'a>(
     for (demand, share) in demands.iter_mut().zip(shares) {
         demand.n_wanted = share;
     }
-    let n_starts = pacing::allow(
-        &[limits.gate(total)],
-        now,
-        core.settings.horizon,
-        MAX_STARTS,
-    )
-    .starts
-    .len();
+    let n_starts = pacing::allow(&limits, now, core.horizon(), MAX_STARTS)
+        .starts
+        .len();
     let past = core.past_starts(tenant).await?;
     let turns = fairness::turns(&demands, &past, u32::try_from(n_starts).unwrap_or(u32::MAX));
     let mut in_turn: Vec<(&Ready, u32)> = Vec::new();

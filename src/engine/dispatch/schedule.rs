@@ -15,28 +15,39 @@ use crate::{
     store::StoreError,
 };
 
-/// Starts and ends the tenant's campaigns whose time has come; says when the next one's does.
+/// Starts and ends the tenant's campaigns whose time has come. Gives those that are active then,
+/// oldest start first, and when the next one's time comes.
 pub(super) async fn keep(
     core: &Arc<Core>,
     tenant: TenantId,
     now: Timestamp,
-) -> EngineResult<Timestamp> {
+) -> EngineResult<(Vec<Campaign>, Timestamp)> {
     let mut next = now + core.settings.idle_wait;
+    let mut has_changed = false;
     let scheduled = core.store.scheduled_campaigns(tenant).await?;
     let active = core.store.active_campaigns(tenant).await?;
     for campaign in scheduled.iter().chain(&active) {
-        if let Some(at) = keep_one(core, campaign, now).await? {
-            next = min(next, at);
+        match keep_one(core, campaign, now).await? {
+            Kept::Changed => has_changed = true,
+            Kept::AsItWas(at) => next = at.map_or(next, |at| min(next, at)),
         }
     }
-    Ok(next)
+    let active = match has_changed {
+        true => core.store.active_campaigns(tenant).await?,
+        false => active,
+    };
+    Ok((active, next))
 }
 
-async fn keep_one(
-    core: &Arc<Core>,
-    campaign: &Campaign,
-    now: Timestamp,
-) -> EngineResult<Option<Timestamp>> {
+/// What became of a campaign.
+enum Kept {
+    /// It was saved, or somebody else changed it at that moment.
+    Changed,
+    /// Its next time comes then, if any.
+    AsItWas(Option<Timestamp>),
+}
+
+async fn keep_one(core: &Arc<Core>, campaign: &Campaign, now: Timestamp) -> EngineResult<Kept> {
     let plan = &campaign.policy.schedule;
     let brake = |brake, detail: &str| PauseReason::Brake {
         brake,
@@ -58,12 +69,12 @@ async fn keep_one(
             let why = "the scheduled end has come; set a later one and resume to go on";
             campaign.paused_for(brake(Brake::ScheduleEnd, why), now)
         }
-        Action::WaitUntil(at) => return Ok(Some(at)),
-        Action::Nothing => return Ok(None),
+        Action::WaitUntil(at) => return Ok(Kept::AsItWas(Some(at))),
+        Action::Nothing => return Ok(Kept::AsItWas(None)),
     };
     match core.save_campaign(next).await {
         // Somebody changed it meanwhile: the next round sees what they made of it.
-        Ok(_) | Err(EngineError::Store(StoreError::Conflict { .. })) => Ok(None),
+        Ok(_) | Err(EngineError::Store(StoreError::Conflict { .. })) => Ok(Kept::Changed),
         Err(error) => Err(error),
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     invariants::Step,
-    ledger::{Answer, Call, Phase, Request},
+    ledger::{Answer, Call, Phase, Request, Sender},
     node::Control,
     people::{Fate, Person},
     plan::REQUEST_DEADLINE,
@@ -20,7 +20,7 @@ use crate::{
     clock::Clock as _,
     domain::{
         Timestamp,
-        ids::{AttemptId, CallSid},
+        ids::{AttemptId, CallSid, TenantId},
         outcome::{Fault, FaultClass},
         phone::PhoneNumber,
         signal::{CallEnd, SignalKind},
@@ -43,6 +43,8 @@ pub struct Switchboard {
     lines: BTreeMap<usize, oneshot::Sender<()>>,
     /// What an operator hung up, and when that was saved.
     pub hung_up: BTreeMap<AttemptId, Timestamp>,
+    /// Whose calls were withdrawn because they are to be called no more, when, and by which process.
+    pub withdrawn: BTreeMap<(TenantId, PhoneNumber), (Timestamp, Sender)>,
 }
 
 /// Something that the carrier tells of a call.

@@ -19,14 +19,16 @@ use crate::{
         Timestamp,
         audience::{Member, NewEnrollment},
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
+        consent::Consent,
+        holiday::Holidays,
         ids::{CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
-        phone::Region,
+        phone::{PhoneNumber, Region},
         place::Place,
         signal::CallEnd,
         step::{Step as CampaignStep, VoiceCall},
         text::Template,
     },
-    store::{EnrollmentFilter, PageRequest, Store},
+    store::{EnrollmentFilter, PageRequest, Store, TenantRules},
 };
 
 /// How often the auditors look at the store.
@@ -34,6 +36,9 @@ const AUDIT_EVERY: Duration = Duration::from_secs(5);
 
 /// How long after healing the last traces of faults may last.
 const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+
+/// When the next call is further ahead than this, an operator gives the campaign up.
+const TOO_LONG: Duration = Duration::from_secs(3600);
 
 /// How long after healing everything must have come to its end.
 const ENDS_WITHIN: Duration = Duration::from_secs(2 * 3600);
@@ -135,13 +140,9 @@ impl World {
     fn move_clocks(&mut self) {
         let mut state = self.scene.lock();
         let planned = state.agenda.keys().next().map(|(at, _)| *at);
-        let awake =
-            |node: &&Node, gate: Gate| gate == Gate::Open && node.clock().next_wake().is_some();
         let wakes = self.nodes.iter().flatten().filter_map(|node| {
-            let gate = state.nodes[node.control().node].gate;
-            awake(&node, gate)
-                .then(|| node.clock().next_wake())
-                .flatten()
+            let is_awake = state.nodes[node.control().node].gate == Gate::Open;
+            is_awake.then(|| node.clock().next_wake()).flatten()
         });
         let next = wakes.chain(planned).min();
         let next = next.expect("an audit is planned as long as the world lasts");
@@ -150,8 +151,7 @@ impl World {
         for node in self.nodes.iter().flatten() {
             let own = &mut state.nodes[node.control().node];
             if own.gate == Gate::Open {
-                own.has_work |= node.clock().next_wake().is_some_and(|at| at <= now);
-                node.clock().set(now);
+                own.has_work |= node.clock().set(now);
             }
         }
     }
@@ -268,18 +268,22 @@ impl World {
         let audits: Vec<CampaignAudit> = (0..self.campaigns.len())
             .map(|number| self.audit_one(number))
             .collect();
+        let waits: Vec<_> = audits.iter().map(|it| it.progress.next_due_at).collect();
         let mut state = self.scene.lock();
         state.check(&Step::Audit { campaigns: &audits });
         state.plan_in(AUDIT_EVERY, Happening::Audit);
+        let now = state.now;
         drop(state);
         let Some(healed_at) = self.healed_at else {
             return;
         };
-        for number in 0..self.campaigns.len() {
+        self.lift_halts();
+        for (number, due) in waits.into_iter().enumerate() {
             match self.status(number) {
-                // Whoever sees that nothing is left of the budget does not resume.
+                // Whoever sees that nothing is left of the budget, or that the end has come, does not
+                // resume.
                 CampaignStatus::Paused(PauseReason::Brake {
-                    brake: Brake::Budget,
+                    brake: Brake::Budget | Brake::ScheduleEnd,
                     ..
                 }) => {
                     self.on_any_node(|node| requests::stop(node, self.campaigns[number]));
@@ -287,16 +291,28 @@ impl World {
                 CampaignStatus::Paused(_) => {
                     self.on_any_node(|node| requests::resume(node, self.campaigns[number]));
                 }
+                // Nobody waits until its numbers may call again tomorrow.
+                CampaignStatus::Active if due.is_some_and(|due| due > now + TOO_LONG) => {
+                    self.on_any_node(|node| requests::stop(node, self.campaigns[number]));
+                }
                 _ => {}
             }
         }
-        let now = self.scene.lock().now;
         match self.what_goes_on() {
             // The lease of a process that died just before has to run out by itself.
             None if now < healed_at + SETTLES_WITHIN => {}
             None => self.end(None),
             Some(what) if now > healed_at + ENDS_WITHIN => self.end(Some(what)),
             Some(_) => {}
+        }
+    }
+
+    fn lift_halts(&mut self) {
+        if self.scene.lock().saved.halted.is_empty() {
+            return;
+        }
+        for tenant in self.tenants() {
+            self.on_any_node(|node| requests::lift(node, tenant));
         }
     }
 
@@ -401,11 +417,36 @@ impl World {
         }
     }
 
+    /// What the list says of a person's consent.
+    fn consent(&self, phone: &PhoneNumber) -> Option<Consent> {
+        let plan = self.scene.lock().plan.clone();
+        plan.consents.get(phone).map(|kind| Consent {
+            kind: *kind,
+            source: "list".to_owned(),
+            at: BEGINNING,
+        })
+    }
+
+    /// Saves the day that the tenant adds to the holidays.
+    fn add_day_off(&self, tenant: TenantId) {
+        let Some(day) = self.scene.lock().plan.day_off else {
+            return;
+        };
+        let mut holidays = Holidays::default();
+        holidays.add(None, day, "eve");
+        let rules = TenantRules {
+            holidays,
+            salt: "salt".to_owned(),
+        };
+        at_once(self.store.save_tenant_rules(tenant, &rules));
+    }
+
     /// Puts a campaign and its people into the store and takes them down.
     fn prepare(&mut self, number: usize, plan: &CampaignPlan) {
         let id = CampaignId::new(Uuid::from_u128(1 + number as u128));
         let zone = plan.policy().rules.zone;
         at_once(self.store.ensure_tenant(plan.tenant));
+        self.add_day_off(plan.tenant);
         at_once(self.store.insert_campaign(&draft(id, plan)));
         let members: Vec<NewEnrollment> = plan
             .numbers
@@ -423,7 +464,7 @@ impl World {
                         fields: Default::default(),
                         email: None,
                         zone: None,
-                        consent: None,
+                        consent: self.consent(phone),
                     },
                 }
             })

@@ -3,13 +3,13 @@
 //! They read the carrier's ledger and what was saved, taken down at the moment of the write. To add
 //! one, write a function and put it into [`INVARIANTS`]; for something new that happens, add a [`Step`].
 
-use std::{collections::BTreeMap, time::Duration};
+mod policies;
 
-use jiff::tz::TimeZone;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     ledger::{Answer, Call, CampaignLife, Phase, Request},
-    plan::{BEGINNING, CampaignPlan, zone_of},
+    plan::BEGINNING,
     scene::State,
 };
 use crate::{
@@ -19,11 +19,11 @@ use crate::{
         campaign::{Campaign, CampaignStatus},
         enrollment::{Enrollment, EnrollmentState, Progress},
         event::StoredEvent,
+        halt::HaltScope,
         ids::{CampaignId, TenantId},
         outcome::{FaultClass, Outcome, RetryKind},
         pacing::Usage,
         signal::CallEnd,
-        step::VoiceCall,
         suppression::{Subject, Suppression},
     },
     store::Commit,
@@ -55,6 +55,13 @@ pub enum Step<'a> {
     Suppressed {
         /// With which entries.
         entries: &'a [Suppression],
+    },
+    /// An emergency stop came into force, or was lifted.
+    Halted {
+        /// For whom.
+        scope: HaltScope,
+        /// Whether it is in force now.
+        is_in_force: bool,
     },
     /// An agent is about to join a call.
     TalkBegins {
@@ -112,13 +119,22 @@ const INVARIANTS: &[(&str, Invariant)] = &[
     ("starts keep their distance", starts_keep_their_distance),
     ("starts keep their rate", starts_keep_their_rate),
     ("no dial unless active", no_dial_unless_active),
-    ("hours are kept", hours_are_kept),
+    ("no dial while halted", no_dial_while_halted),
+    ("hours are kept", policies::hours_are_kept),
+    ("days off are kept", policies::days_off_are_kept),
     (
         "the suppressed are left alone",
-        the_suppressed_are_left_alone,
+        policies::the_suppressed_are_left_alone,
     ),
-    ("caps hold", caps_hold),
-    ("budgets hold", budgets_hold),
+    (
+        "calls to the suppressed are withdrawn",
+        policies::calls_to_the_suppressed_are_withdrawn,
+    ),
+    ("consent is given", policies::consent_is_given),
+    ("caps hold", policies::caps_hold),
+    ("budgets hold", policies::budgets_hold),
+    ("schedules are kept", policies::schedules_are_kept),
+    ("caller numbers rest", policies::caller_numbers_rest),
     ("final states absorb", final_states_absorb),
     ("states never go back", states_never_go_back),
     ("attempts are counted once", attempts_are_counted_once),
@@ -185,6 +201,17 @@ fn take_down(state: &mut State, step: &Step<'_>) {
                     let person = (entry.tenant, phone.clone());
                     state.saved.suppressed.entry(person).or_insert(now);
                 }
+            }
+        }
+        Step::Halted { scope, is_in_force } => {
+            let now = state.now;
+            if *is_in_force {
+                state.totals.n_halts += 1;
+                state.note(|| "an emergency stop is in force".to_owned());
+                state.saved.halted.entry(*scope).or_insert(now);
+            } else {
+                state.note(|| "the emergency stop is lifted".to_owned());
+                state.saved.halted.remove(scope);
             }
         }
         Step::RequestLeaves { .. }
@@ -486,7 +513,9 @@ fn limits_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
     holds(n_up <= limit, || {
         format!("{n_up} calls of a campaign that may have {limit}")
     })?;
-    let limit = state.plan.settings.tenant_limits.max_concurrent_calls as usize;
+    let limits = &state.plan.settings.tenant_limits;
+    let agents = limits.max_conversations.unwrap_or(u32::MAX);
+    let limit = limits.max_concurrent_calls.min(agents) as usize;
     let n_up = 1 + state.ledger.n_up(request.tenant, None);
     holds(n_up <= limit, || {
         format!("{n_up} calls of a tenant that may have {limit}")
@@ -521,9 +550,14 @@ fn starts_keep_their_rate(state: &State, step: &Step<'_>) -> Result<(), String> 
     for seconds in [1, 10] {
         let window = Duration::from_secs(seconds);
         let from = request.left_at - window - PAUSE_ACTS - stalled(state, request, BEGINNING);
-        let rate = life(state, request)
+        let life = life(state, request);
+        let active_for = life.active_for(from, request.left_at);
+        let rate = life
             .limits_since(from)
-            .map(|limits| limits.calls_per_second.per_second())
+            .map(|limits| match active_for {
+                Some(active_for) => limits.rate_after(active_for).per_second(),
+                None => limits.calls_per_second.per_second(),
+            })
             .fold(0.0, f64::max);
         let own = state.ledger.of_campaign.get(&request.campaign);
         at_most(state, request, own, window, rate)?;
@@ -569,117 +603,22 @@ fn no_dial_unless_active(state: &State, step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-fn planned(state: &State, campaign: CampaignId) -> &CampaignPlan {
-    let number = usize::try_from(campaign.uuid().as_u128() - 1);
-    &state.plan.campaigns[number.expect("campaigns are numbered from one")]
-}
-
-// F-69, F-70
-fn hours_are_kept(state: &State, step: &Step<'_>) -> Result<(), String> {
+// F-07
+fn no_dial_while_halted(state: &State, step: &Step<'_>) -> Result<(), String> {
     let Some(request) = leaving(state, step) else {
         return Ok(());
     };
-    let Some(hours) = planned(state, request.campaign).hours else {
-        return Ok(());
-    };
-    let zone = zone_of(&request.to).ok_or("nobody lives there")?;
-    let zone = TimeZone::get(zone).map_err(|error| error.to_string())?;
-    let is_open = |at: Timestamp| {
-        let local = at.to_zoned(zone.clone());
-        let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute()));
-        minute.is_ok_and(|minute| hours.is_open(minute))
-    };
-    // The last look was shortly before, but for what held the process up since.
-    let reserved_at = state.saved.attempts[&request.attempt].reserved_at;
-    let allowed = PAUSE_ACTS + stalled(state, request, reserved_at - PAUSE_ACTS);
-    let rings_until = |at: Timestamp| at + VoiceCall::RING.0;
-    let was_open = (0..=allowed.as_secs())
-        .map(|seconds| request.left_at - Duration::from_secs(seconds))
-        .any(|at| is_open(at) && is_open(rings_until(at)));
-    holds(was_open, || {
-        let local = request.left_at.to_zoned(zone.clone());
-        format!("{} is asked for at {local}", request.attempt)
-    })
-}
-
-// F-71
-fn the_suppressed_are_left_alone(state: &State, step: &Step<'_>) -> Result<(), String> {
-    let Some(request) = leaving(state, step) else {
-        return Ok(());
-    };
-    let person = (request.tenant, request.to.clone());
-    let Some(suppressed_at) = state.saved.suppressed.get(&person) else {
-        return Ok(());
-    };
-    let late = since(*suppressed_at, request.left_at);
-    let allowed = PAUSE_ACTS + stalled(state, request, *suppressed_at - PAUSE_ACTS);
-    holds(late <= allowed, || {
-        format!(
-            "{} is asked for {late:?} after somebody said no",
-            request.attempt
-        )
-    })
-}
-
-// F-74
-fn caps_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
-    let Some(request) = leaving(state, step) else {
-        return Ok(());
-    };
-    for cap in &planned(state, request.campaign).caps {
-        let n_earlier = state
-            .ledger
-            .of_tenant
-            .get(&request.tenant)
-            .into_iter()
-            .flatten()
-            .map(|earlier| &state.ledger.requests[*earlier])
-            .filter(|earlier| earlier.to == request.to)
-            .filter(|earlier| !state.saved.is_released(earlier.attempt))
-            .map(|earlier| state.saved.attempts[&earlier.attempt].reserved_at)
-            .filter(|at| since(*at, request.left_at) < cap.within)
-            .count();
-        holds(n_earlier < cap.most as usize, || {
-            format!(
-                "{} is asked for after {n_earlier} within {:?}",
-                request.attempt, cap.within
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// The minutes that the carrier bills so far.
-fn billed(state: &State, call: &Call) -> u64 {
-    let Some(answered_at) = call.answered_at else {
-        return 0;
-    };
-    let talk = since(answered_at, call.ended_at.unwrap_or(state.now));
-    let is_begun = u64::from(talk.subsec_nanos() > 0);
-    (talk.as_secs() + is_begun).div_ceil(60)
-}
-
-// §7.3
-fn budgets_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
-    let Step::Audit { campaigns } = step else {
-        return Ok(());
-    };
-    for audit in *campaigns {
-        let Some(most) = planned(state, audit.id).budget.most_minutes else {
+    for scope in [HaltScope::Tenant(request.tenant), HaltScope::Installation] {
+        let Some(halted_at) = state.saved.halted.get(&scope) else {
             continue;
         };
-        let n_minutes: u64 = state
-            .ledger
-            .of_campaign
-            .get(&audit.id)
-            .into_iter()
-            .flatten()
-            .filter_map(|request| state.ledger.call_of(&state.ledger.requests[*request]))
-            .filter(|call| !is_given_up(state, call))
-            .map(|call| billed(state, call))
-            .sum();
-        holds(n_minutes <= most, || {
-            format!("{n_minutes} minutes of a campaign that may use {most}")
+        let late = since(*halted_at, request.left_at);
+        let allowed = PAUSE_ACTS + stalled(state, request, *halted_at - PAUSE_ACTS);
+        holds(late <= allowed, || {
+            format!(
+                "{} is asked for {late:?} after an emergency stop",
+                request.attempt
+            )
         })?;
     }
     Ok(())

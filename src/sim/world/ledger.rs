@@ -9,6 +9,8 @@ use crate::domain::{
     attempt::{Attempt, AttemptState},
     campaign::{Campaign, CampaignStatus},
     enrollment::{Enrollment, EnrollmentState},
+    erasure::KeptNumber,
+    halt::HaltScope,
     ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
     phone::PhoneNumber,
     signal::CallEnd,
@@ -171,8 +173,10 @@ pub struct Saved {
     pub attempts: BTreeMap<AttemptId, Attempt>,
     /// Who must not be called, and since when.
     pub suppressed: BTreeMap<(TenantId, PhoneNumber), Timestamp>,
+    /// The emergency stops in force, and since when.
+    pub halted: BTreeMap<HaltScope, Timestamp>,
     /// Who is open, by person.
-    pub open: BTreeMap<(TenantId, PhoneNumber), Vec<EnrollmentId>>,
+    pub open: BTreeMap<(TenantId, KeptNumber), Vec<EnrollmentId>>,
 }
 
 /// A campaign and what its status and limits were.
@@ -224,6 +228,20 @@ impl CampaignLife {
                 .find(|pair| pair[0].1 == CampaignStatus::Active)
                 .map_or(*since, |pair| pair[1].0)
         })
+    }
+
+    /// For how long it has been active without a break; none if it was active since `since` before that.
+    pub fn active_for(&self, since: Timestamp, now: Timestamp) -> Option<Duration> {
+        let began = self
+            .statuses
+            .iter()
+            .rposition(|(_, status)| *status == CampaignStatus::Active)?;
+        let was_active = self.statuses[..began]
+            .windows(2)
+            .any(|pair| pair[0].1 == CampaignStatus::Active && pair[1].0 >= since);
+        // By its own word: what was saved slowly began before it was saved.
+        let active_since = self.campaign.active_since.filter(|_| !was_active)?;
+        Duration::try_from(now.duration_since(active_since)).ok()
     }
 
     /// The limits that held at some moment since `since`.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::civil::{Date, date};
 use uuid::Uuid;
 
 use super::{dice::Dice, people::Person};
@@ -9,22 +10,28 @@ use crate::{
     domain::{
         Timestamp,
         budget::Budget,
+        caller_id::{CallerIdPool, Choice},
         campaign::Policy,
         cap::Cap,
+        consent::ConsentKind,
         ids::TenantId,
         outcome::RetryKind,
-        pacing::{CallRate, PacingLimits},
+        pacing::{CallRate, PacingLimits, Ramp},
         phone::PhoneNumber,
         profile::ProfileId,
         retry::{RetryPolicy, RetryRule},
         rules::CampaignRules,
+        schedule::Schedule,
         window::Window,
     },
     engine::{EngineSettings, TenantLimits},
 };
 
-/// When every world begins.
-pub const BEGINNING: Timestamp = Timestamp::constant(1_760_000_000, 0);
+/// When every world begins: 06:57:20 UTC, which is shortly before midnight in one of its zones.
+pub const BEGINNING: Timestamp = Timestamp::constant(1_759_993_040, 0);
+
+/// The day that ends in that zone soon after the beginning, and is over everywhere else.
+const EVE: Date = date(2025, 10, 8);
 
 /// How long a request waits for the carrier's answer before it gives up.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
@@ -38,6 +45,10 @@ pub struct Plan {
     pub n_nodes: usize,
     /// Who lives at which number.
     pub people: BTreeMap<PhoneNumber, Person>,
+    /// What they said of being called; those who were never asked are not in it.
+    pub consents: BTreeMap<PhoneNumber, ConsentKind>,
+    /// The day that every tenant has added to the holidays.
+    pub day_off: Option<Date>,
     /// What is dialed.
     pub campaigns: Vec<CampaignPlan>,
     /// How the engines work.
@@ -63,6 +74,14 @@ pub struct CampaignPlan {
     pub hours: Option<Hours>,
     /// What else must hold for its calls.
     pub caps: Vec<Cap>,
+    /// Whether whoever it calls must have agreed.
+    pub asks_consent: bool,
+    /// Whether it calls nobody on holidays.
+    pub observes_holidays: bool,
+    /// The numbers that it calls from; none for the tenant's.
+    pub pool: Option<CallerIdPool>,
+    /// When it starts and ends by itself.
+    pub schedule: Schedule,
     /// What it may use.
     pub budget: Budget,
     /// How many calls everybody who answers gets.
@@ -88,13 +107,19 @@ impl Hours {
         minute % self.every < self.open
     }
 
-    /// As an operator writes them down: for the day on which worlds begin, and its first hours.
+    /// As an operator writes them down: for the night in which worlds begin.
     fn window(self) -> Window {
         let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
-        let slots = (0..9 * 60)
-            .step_by(self.every.into())
-            .map(|from| format!(" {}-{}", time(from), time(from + self.open)));
-        let text = format!("thu{}", slots.collect::<String>());
+        let slot = |from: u16| format!(" {}-{}", time(from), time(from + self.open));
+        let slots = (0..9 * 60).step_by(self.every.into()).map(slot);
+        let before = (23 * 60..24 * 60)
+            .filter(|minute| minute % self.every == 0 && minute + self.open < 24 * 60)
+            .map(slot);
+        let text = format!(
+            "wed{},thu{}",
+            before.collect::<String>(),
+            slots.collect::<String>()
+        );
         text.parse().expect("the slots are apart")
     }
 }
@@ -107,9 +132,13 @@ impl CampaignPlan {
                 profile: ProfileId::NONE,
                 window: self.hours.map(Hours::window),
                 caps: self.caps.clone(),
+                requires_consent: self.asks_consent,
+                observes_holidays: self.observes_holidays,
                 ..CampaignRules::default()
             },
             budget: self.budget,
+            caller_ids: self.pool.clone(),
+            schedule: self.schedule,
             ..Policy::default()
         }
     }
@@ -212,6 +241,8 @@ impl Plan {
         let campaigns = (0..n_campaigns)
             .map(|n| campaign(dice, n, n_tenants, size, shares_people, &mut people))
             .collect();
+        let consents = consents(dice, &people);
+        let day_off = dice.happens(0.3).then_some(EVE);
         let mut faults = faults(dice);
         if shares_people {
             // Only the enrollment waits out the gap after a call that was given up: a request that
@@ -222,6 +253,8 @@ impl Plan {
             seed,
             n_nodes: usize::try_from(dice.pick(&[1, 1, 2, 2, 2, 3])).unwrap_or(1),
             people,
+            consents,
+            day_off,
             campaigns,
             settings: settings(dice),
             faults,
@@ -264,7 +297,7 @@ fn campaign(
                 dice.pick(&[0.5, 2.0, 5.0, 20.0, 50.0]),
                 n_people as f64 / 30.0,
             )),
-            ramp: None,
+            ramp: dice.happens(0.15).then(|| ramp(dice)),
         },
         retry: retry(dice),
         hours: dice.happens(0.3).then(|| hours(dice)),
@@ -277,6 +310,10 @@ fn campaign(
             most_minutes: dice.happens(0.15).then(|| dice.number(1, n_people)),
             ..Budget::default()
         },
+        asks_consent: dice.happens(0.15),
+        observes_holidays: dice.happens(0.4),
+        pool: dice.happens(0.2).then(|| pool(dice, n_people)),
+        schedule: schedule(dice),
         n_steps: dice.pick(&[1, 1, 1, 2]),
         starts_after: dice.millis(0, 5_000),
     }
@@ -304,6 +341,65 @@ fn retry(dice: &mut Dice) -> RetryPolicy {
     }
 }
 
+fn ramp(dice: &mut Dice) -> Ramp {
+    Ramp {
+        from: rate(dice.pick(&[0.2, 1.0])),
+        over: dice.millis(5_000, 60_000),
+    }
+}
+
+/// Numbers that rest between calls for so long that everybody can be called in a minute or two.
+fn pool(dice: &mut Dice, n_people: u64) -> CallerIdPool {
+    let n_numbers = dice.number(1, 4);
+    let longest = (60_000 * n_numbers / n_people).clamp(300, 10_000);
+    let numbers = (0..n_numbers).map(|n| format!("+1202555011{n}"));
+    CallerIdPool {
+        numbers: numbers
+            .map(|number| number.parse().expect("it is a number"))
+            .collect(),
+        choice: dice.pick(&Choice::ALL),
+        per_day: dice
+            .happens(0.3)
+            .then(|| u32::try_from(dice.number(1, 1 + n_people)).unwrap_or(u32::MAX)),
+        cooling: dice.happens(0.5).then(|| dice.millis(200, longest)),
+    }
+}
+
+/// A start that lies ahead when an operator releases the campaign, or just behind, and an end before
+/// everybody can have been called.
+fn schedule(dice: &mut Dice) -> Schedule {
+    let start_at = dice
+        .happens(0.15)
+        .then(|| BEGINNING + dice.millis(1_000, 20_000));
+    let end_at = dice
+        .happens(0.1)
+        .then(|| BEGINNING + dice.millis(21_000, 120_000));
+    Schedule {
+        start_at,
+        end_at,
+        lateness: Duration::from_secs(dice.pick(&[5, 3_600])),
+    }
+}
+
+/// What people said of being called, if anything.
+fn consents(
+    dice: &mut Dice,
+    people: &BTreeMap<PhoneNumber, Person>,
+) -> BTreeMap<PhoneNumber, ConsentKind> {
+    let mut consents = BTreeMap::new();
+    for number in people.keys() {
+        let kind = match dice.number(0, 99) {
+            0..=39 => ConsentKind::Written,
+            40..=69 => ConsentKind::Express,
+            70..=77 => ConsentKind::Implied,
+            78..=79 => ConsentKind::Withdrawn,
+            _ => continue,
+        };
+        consents.insert(number.clone(), kind);
+    }
+    consents
+}
+
 fn hours(dice: &mut Dice) -> Hours {
     let (every, least) = dice.pick(&[(7, 3), (13, 4)]);
     Hours {
@@ -324,6 +420,7 @@ fn settings(dice: &mut Dice) -> EngineSettings {
         tenant_limits: TenantLimits {
             max_concurrent_calls: dice.pick(&[5, 20, 100, 100]),
             calls_per_second: rate(dice.pick(&[5.0, 20.0, 50.0, 100.0])),
+            max_conversations: dice.pick(&[None, None, None, Some(3)]),
         },
         caller_ids: vec!["+12025550100".parse().expect("it is a number")],
         lease: Duration::from_millis(dice.pick(&[1_500, 4_500, 4_500])),

@@ -36,6 +36,8 @@ pub struct Totals {
     pub n_questions: u64,
     pub n_checks: u64,
     pub n_commands: u64,
+    /// Emergency stops that came into force.
+    pub n_halts: u64,
     pub n_crashes: u64,
     pub n_freezes: u64,
     pub n_restarts: u64,
@@ -57,7 +59,7 @@ pub struct Totals {
 
 impl Totals {
     /// Each count with what it counts, in the order of showing.
-    fn lines(&mut self) -> [(&'static str, &mut u64); 29] {
+    fn lines(&mut self) -> [(&'static str, &mut u64); 30] {
         [
             ("seeds", &mut self.n_seeds),
             ("campaigns", &mut self.n_campaigns),
@@ -70,6 +72,7 @@ impl Totals {
             ("questions to the carrier", &mut self.n_questions),
             ("steps checked", &mut self.n_checks),
             ("operator commands", &mut self.n_commands),
+            ("emergency stops", &mut self.n_halts),
             ("processes killed", &mut self.n_crashes),
             ("processes frozen", &mut self.n_freezes),
             ("processes restarted", &mut self.n_restarts),

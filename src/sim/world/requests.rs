@@ -15,6 +15,7 @@ use crate::{
     domain::{
         attempt::Party,
         campaign::{Campaign, CampaignAction},
+        halt::{Halt, HaltScope},
         ids::{AttemptId, CallSid, CampaignId, EnrollmentId, SuppressionId, TenantId},
         pacing::PacingLimits,
         phone::PhoneNumber,
@@ -27,6 +28,9 @@ use crate::{
 
 /// How often a fact about a talk is tried to be saved.
 const SAVE_TRIES: u32 = 6;
+
+/// From this throw on, the person who is to be called no more is one with an open attempt.
+const SOMEBODY_WITH_A_CALL: u64 = 83;
 
 /// Starts a campaign.
 pub fn start(node: &Node, (tenant, campaign): (TenantId, CampaignId)) {
@@ -77,17 +81,62 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
     let attempt = (!open.is_empty()).then(|| state.dice.pick(&open));
     let people: Vec<EnrollmentId> = state.saved.of(campaign).map(|it| it.id).collect();
     let person = state.dice.pick(&people);
-    let phone = state.saved.enrollments[&person].phone.clone();
+    // Often somebody who is about to be called, or is being called.
+    let person = attempt
+        .filter(|_| what >= SOMEBODY_WITH_A_CALL)
+        .map_or(person, |attempt| attempt.enrollment);
+    let phone = state.saved.enrollments[&person].phone.known().cloned();
+    // An edit that changes nothing lets all be judged again whom a rule put off.
+    let limits = if what > 77 {
+        state.saved.campaigns[&campaign].campaign.pacing
+    } else {
+        limits
+    };
     drop(state);
     match what {
         0..=29 => change(node, tenant, campaign, CampaignAction::Pause),
-        30..=64 => change(node, tenant, campaign, CampaignAction::Resume),
+        30..=60 => change(node, tenant, campaign, CampaignAction::Resume),
+        61 => halt(node, HaltScope::Tenant(tenant)),
+        62 => halt(node, HaltScope::Installation),
+        63..=64 => lift(node, tenant),
         65..=66 => change(node, tenant, campaign, CampaignAction::Stop),
         67..=80 => edit(node, tenant, campaign, limits),
-        81..=84 => suppress(node, tenant, phone),
+        81..=84 => {
+            let phone = phone.expect("nobody is erased in a world");
+            suppress(node, tenant, phone);
+        }
         85..=95 => hang_up(node, tenant, attempt),
         _ => restart(node),
     }
+}
+
+/// Stops everything in a scope; talks too, where it is the whole installation.
+fn halt(node: &Node, scope: HaltScope) {
+    let engine = node.engine().clone();
+    let scene = node.control().scene.clone();
+    scene.lock().note(|| format!("operator: stop {scope:?}"));
+    node.spawn(async move {
+        let halt = Halt {
+            at: engine.clock().now(),
+            by: "an operator".to_owned(),
+            reason: None,
+            ends_talks: scope == HaltScope::Installation,
+        };
+        // Who is told that it failed asks again; what was saved holds all the same.
+        drop(engine.halt(scope, &halt).await);
+    });
+}
+
+/// Lifts every emergency stop that holds for a tenant.
+pub fn lift(node: &Node, tenant: TenantId) {
+    let engine = node.engine().clone();
+    let scene = node.control().scene.clone();
+    scene.lock().note(|| "operator: lift the stops".to_owned());
+    node.spawn(async move {
+        for scope in [HaltScope::Tenant(tenant), HaltScope::Installation] {
+            drop(engine.lift_halt(scope, "an operator").await);
+        }
+    });
 }
 
 fn edit(node: &Node, tenant: TenantId, campaign: CampaignId, limits: PacingLimits) {
@@ -101,7 +150,10 @@ fn edit(node: &Node, tenant: TenantId, campaign: CampaignId, limits: PacingLimit
             Ok(CampaignEdit {
                 name: current.name.clone(),
                 steps: current.steps.clone(),
-                pacing: limits,
+                pacing: PacingLimits {
+                    ramp: current.pacing.ramp,
+                    ..limits
+                },
                 retry: current.retry.clone(),
                 policy: current.policy.clone(),
                 region: current.region,
@@ -114,7 +166,7 @@ fn edit(node: &Node, tenant: TenantId, campaign: CampaignId, limits: PacingLimit
 /// Somebody is to be called no more.
 fn suppress(node: &Node, tenant: TenantId, phone: PhoneNumber) {
     let engine = node.engine().clone();
-    let scene = node.control().scene.clone();
+    let (scene, number) = (node.control().scene.clone(), node.control().node);
     scene
         .lock()
         .note(|| format!("operator: no more calls to {}", phone.as_str()));
@@ -122,14 +174,20 @@ fn suppress(node: &Node, tenant: TenantId, phone: PhoneNumber) {
         let entry = Suppression {
             id: SuppressionId::new(engine.clock().new_uuid()),
             tenant,
-            subject: Subject::Phone(phone),
+            subject: Subject::Phone(phone.clone()),
             scope: Scope::All,
             source: SuppressionSource::Operator,
             reason: None,
             at: engine.clock().now(),
         };
         // Whoever is told that it failed may ask again; what was saved holds all the same.
-        drop(engine.suppress(tenant, vec![entry]).await);
+        if engine.suppress(tenant, vec![entry]).await.is_ok() {
+            let mut state = scene.lock();
+            let by = state.sender(number);
+            let withdrawn = (state.now, by);
+            let person = (tenant, phone);
+            state.board.withdrawn.entry(person).or_insert(withdrawn);
+        }
     });
 }
 

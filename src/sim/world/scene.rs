@@ -101,7 +101,7 @@ pub struct NodeState {
     /// Who waits for it to go on.
     pub waiting: Vec<Waker>,
     /// When it, or something it waited for, stood still in this life.
-    pub stalls: Vec<(Timestamp, Timestamp)>,
+    stalls: Vec<Stall>,
 }
 
 /// Whether a process runs.
@@ -116,20 +116,56 @@ pub enum Gate {
     Dead,
 }
 
+/// A time in which a process stood still. Those of a process are apart, and in order.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    from: Timestamp,
+    to: Timestamp,
+    /// How long it stood still before.
+    before: Duration,
+}
+
+impl Stall {
+    /// How much of it lies between two moments.
+    fn within(&self, since: Timestamp, until: Timestamp) -> Duration {
+        let (from, to) = (self.from.max(since), self.to.min(until));
+        Duration::try_from(to.duration_since(from)).unwrap_or_default()
+    }
+}
+
 impl NodeState {
+    /// Begins its next life, in which it did not stand still yet.
+    pub fn reborn(&mut self) {
+        self.life += 1;
+        self.gate = Gate::Open;
+        self.has_work = true;
+        self.waiting.clear();
+        self.stalls.clear();
+    }
+
     /// How much of the time since `since` it stood still.
     pub fn stalled_since(&self, since: Timestamp, now: Timestamp) -> Duration {
-        let mut total = Duration::ZERO;
-        let mut covered = since;
-        for (from, to) in &self.stalls {
-            let from = covered.max(*from);
-            let to = now.min(*to);
-            if to > from {
-                total += Duration::try_from(to.duration_since(from)).unwrap_or_default();
-                covered = to;
+        let first = self.stalls.partition_point(|stall| stall.to <= since);
+        let (Some(first), Some(last)) = (self.stalls.get(first), self.stalls.last()) else {
+            return Duration::ZERO;
+        };
+        let whole = last.before - first.before;
+        let missed = first.within(Timestamp::MIN, since);
+        (whole + last.within(Timestamp::MIN, now)).saturating_sub(missed)
+    }
+
+    /// It stands still from `now` on, where it does not already. `now` never goes back.
+    fn stands_still(&mut self, now: Timestamp, to: Timestamp) {
+        match self.stalls.last_mut() {
+            Some(last) if now <= last.to => last.to = last.to.max(to),
+            last => {
+                let before = last.map_or(Duration::ZERO, |last| {
+                    last.before + last.within(last.from, last.to)
+                });
+                let from = now;
+                self.stalls.push(Stall { from, to, before });
             }
         }
-        total
     }
 }
 
@@ -244,7 +280,7 @@ impl State {
     /// Takes down that a process waits `wait` for something that should take no time.
     pub fn stall(&mut self, node: usize, wait: Duration) {
         let now = self.now;
-        self.nodes[node].stalls.push((now, now + wait));
+        self.nodes[node].stands_still(now, now + wait);
     }
 
     /// The life that a process is in.

@@ -17,7 +17,9 @@ use crate::{
         campaign::Campaign,
         contact::Contact,
         enrollment::{CallRecord, Enrollment, Progress},
+        erasure::Identity,
         event::{Event, StoredEvent},
+        halt::{Halt, HaltScope, Halts},
         ids::{
             AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
             SessionId, SuppressionId, TenantId, UserId,
@@ -30,7 +32,7 @@ use crate::{
     store::{
         Accounts, CallFilter, CallTotals, CallerUsage, CampaignFilter, Campaigns, ClaimRequest,
         Commit, Contacts, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing,
-        Figures, Imports, Inbox, InboxEntry, Installation, Lift, Page, PageRequest, Store,
+        Figures, Imports, Inbox, InboxEntry, Installation, Lift, Page, PageRequest, People, Store,
         StoreError, StoreResult, SuppressionEntry, Suppressions, TenantRules, WaitingGroup,
     },
 };
@@ -292,6 +294,17 @@ impl Dispatch for FaultyStore {
         self.run(Write, self.inner.claim_due(request)).await
     }
 
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        let releasing = self.inner.release_held(tenant, campaign, rules, now);
+        self.run(Write, releasing).await
+    }
+
     async fn next_due(
         &self,
         tenant: TenantId,
@@ -400,6 +413,46 @@ impl Contacts for FaultyStore {
         phones: &[PhoneNumber],
     ) -> StoreResult<Vec<Contact>> {
         self.run(Read, self.inner.contacts_by_phone(tenant, phones))
+            .await
+    }
+}
+
+#[async_trait]
+impl People for FaultyStore {
+    async fn contacts_by_email(&self, tenant: TenantId, email: &str) -> StoreResult<Vec<Contact>> {
+        self.run(Read, self.inner.contacts_by_email(tenant, email))
+            .await
+    }
+
+    async fn enrollments_with(
+        &self,
+        tenant: TenantId,
+        phone: &PhoneNumber,
+    ) -> StoreResult<Vec<Enrollment>> {
+        self.run(Read, self.inner.enrollments_with(tenant, phone))
+            .await
+    }
+
+    async fn rejected_about(
+        &self,
+        tenant: TenantId,
+        person: &Identity,
+    ) -> StoreResult<Vec<(ImportId, RejectedRow)>> {
+        self.run(Read, self.inner.rejected_about(tenant, person))
+            .await
+    }
+
+    async fn replace_events(&self, events: &[StoredEvent]) -> StoreResult<()> {
+        self.run(Write, self.inner.replace_events(events)).await
+    }
+
+    async fn erase_signals(&self, tenant: TenantId, attempts: &[AttemptId]) -> StoreResult<()> {
+        self.run(Write, self.inner.erase_signals(tenant, attempts))
+            .await
+    }
+
+    async fn forget_person(&self, tenant: TenantId, person: &Identity) -> StoreResult<()> {
+        self.run(Write, self.inner.forget_person(tenant, person))
             .await
     }
 }
@@ -567,6 +620,20 @@ impl Installation for FaultyStore {
     async fn save_deployment(&self, deployment: &Deployment) -> StoreResult<()> {
         self.run(Write, self.inner.save_deployment(deployment))
             .await
+    }
+
+    async fn halts(&self, tenant: TenantId) -> StoreResult<Halts> {
+        self.run(Read, self.inner.halts(tenant)).await
+    }
+
+    async fn save_halt(&self, scope: HaltScope, halt: Option<&Halt>) -> StoreResult<()> {
+        self.run(Write, async {
+            self.inner.save_halt(scope, halt).await?;
+            let is_in_force = halt.is_some();
+            self.check(&Step::Halted { scope, is_in_force });
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         Timestamp,
         enrollment::CallRecord,
+        erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
         outcome::Outcome,
         phone::PhoneNumber,
@@ -34,7 +35,7 @@ pub struct Calls {
     /// By dial start.
     by_tenant: BTreeSet<(TenantId, Timestamp, AttemptId)>,
     by_campaign: BTreeSet<(CampaignId, Timestamp, AttemptId)>,
-    by_person: BTreeSet<(TenantId, PhoneNumber, Timestamp, AttemptId)>,
+    by_person: BTreeSet<(TenantId, KeptNumber, Timestamp, AttemptId)>,
 }
 
 impl Calls {
@@ -78,8 +79,9 @@ impl Calls {
         tenant: TenantId,
         to: &PhoneNumber,
     ) -> impl DoubleEndedIterator<Item = &CallRecord> {
+        let to = KeptNumber::Known(to.clone());
         let first = (tenant, to.clone(), Timestamp::MIN, FIRST);
-        let last = (tenant, to.clone(), Timestamp::MAX, LAST);
+        let last = (tenant, to, Timestamp::MAX, LAST);
         self.by_person
             .range(first..=last)
             .map(|(_, _, _, id)| &self.by_id[id])

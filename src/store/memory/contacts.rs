@@ -30,6 +30,20 @@ impl Contacts {
             .filter(|contact| contact.tenant == tenant)
     }
 
+    /// Everybody of every tenant.
+    pub fn all(&self) -> impl Iterator<Item = &Contact> {
+        self.by_id.values()
+    }
+
+    /// Takes people out of the address book.
+    pub fn forget(&mut self, tenant: TenantId, phones: &[PhoneNumber]) {
+        for phone in phones {
+            if let Some(id) = self.by_phone.remove(&(tenant, phone.clone())) {
+                self.by_id.remove(&id);
+            }
+        }
+    }
+
     /// The id of the person in the address book, added if it lacks them. One that is there learns
     /// what it did not know.
     pub fn know(&mut self, tenant: TenantId, new: &NewEnrollment, now: Timestamp) -> ContactId {

@@ -16,6 +16,7 @@ use crate::{
         enrollment::Enrollment,
         ids::{CampaignId, NodeId, PlaceKey, TenantId},
         pacing::Usage,
+        rules::Rule,
     },
     store::{self, ClaimRequest, Fencing, StoreError, StoreResult},
 };
@@ -140,6 +141,17 @@ impl store::Dispatch for MemoryStore {
             return Ok(Vec::new());
         }
         Ok(records.enrollments.claim(request))
+    }
+
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        let enrollments = &mut self.records().enrollments;
+        Ok(enrollments.release_held(tenant, campaign, rules, now))
     }
 
     async fn next_due(

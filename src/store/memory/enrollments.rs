@@ -11,9 +11,10 @@ use crate::{
         attempt::{Attempt, AttemptState},
         audience::NewEnrollment,
         enrollment::{CallRecord, Enrollment, EnrollmentState, Progress},
+        erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
-        phone::PhoneNumber,
         retry::Tally,
+        rules::Rule,
     },
     store::{
         self, CallFilter, ClaimRequest, Commit, EnrollmentFilter, Page, PageRequest, StoreError,
@@ -27,7 +28,7 @@ use crate::{
 #[derive(Default)]
 pub struct Enrollments {
     by_id: BTreeMap<EnrollmentId, Kept>,
-    numbers: BTreeSet<(CampaignId, PhoneNumber)>,
+    numbers: BTreeSet<(CampaignId, KeptNumber)>,
     /// Where anybody was when they were enrolled.
     places: BTreeSet<(CampaignId, PlaceKey)>,
     /// In the order of adding.
@@ -71,6 +72,11 @@ impl Enrollments {
             .get(&id)
             .map(|kept| &kept.enrollment)
             .filter(|enrollment| enrollment.tenant == tenant)
+    }
+
+    /// Everybody of every campaign.
+    pub fn all(&self) -> impl Iterator<Item = &Enrollment> {
+        self.by_id.values().map(|kept| &kept.enrollment)
     }
 
     /// A campaign's enrollments in the order of adding.
@@ -162,6 +168,40 @@ impl Enrollments {
         enrollment
     }
 
+    /// Ends the campaign's claims, and makes those due whom one of `rules` put off until later; says how
+    /// many those are.
+    pub fn release_held(
+        &mut self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> u64 {
+        let later: Vec<EnrollmentId> = self
+            .waiting(tenant, campaign)
+            .filter(|(_, ready_at)| *ready_at > now)
+            .map(|(enrollment, _)| enrollment.id)
+            .collect();
+        let mut n_held = 0;
+        for id in later {
+            let kept = self.take(id).expect("a waiting one is there");
+            let (mut enrollment, position) = (kept.enrollment, kept.position);
+            match &mut enrollment.state {
+                EnrollmentState::Waiting { due_at, held_by } if *due_at > now => {
+                    if held_by.is_some_and(|rule| rules.contains(&rule)) {
+                        *due_at = to_millisecond(now);
+                        enrollment.version += 1;
+                        n_held += 1;
+                    }
+                }
+                // Ready later than it is due: it is in a claim.
+                _ => enrollment.version += 1,
+            }
+            self.put(Kept::new(enrollment, position));
+        }
+        n_held
+    }
+
     /// Open enrollments whose time to ask the carrier has come.
     pub fn overdue(&self, tenant: TenantId, now: Timestamp, limit: usize) -> Vec<Enrollment> {
         let due = (tenant, Timestamp::MIN, i64::MIN)..=(tenant, now, i64::MAX);
@@ -221,7 +261,7 @@ impl Enrollments {
         new: &NewEnrollment,
         now: Timestamp,
     ) -> bool {
-        let number = (campaign, new.member.phone.clone());
+        let number = (campaign, new.member.phone.clone().into());
         if self.by_id.contains_key(&new.id) || !self.numbers.insert(number) {
             return false;
         }
@@ -232,7 +272,7 @@ impl Enrollments {
             tenant,
             campaign,
             contact,
-            phone: new.member.phone.clone(),
+            phone: new.member.phone.clone().into(),
             place: new.place.clone(),
             name: new.member.name.clone(),
             fields: new.member.fields.clone(),
@@ -286,7 +326,7 @@ fn in_whole_milliseconds(mut enrollment: Enrollment) -> Enrollment {
     match &mut enrollment.state {
         EnrollmentState::Waiting { due_at, .. } => *due_at = to_millisecond(*due_at),
         EnrollmentState::Open { attempt, check_at } => {
-            *attempt = of_attempt_in_whole_milliseconds(attempt.clone());
+            cut_attempt(attempt);
             *check_at = to_millisecond(*check_at);
         }
         EnrollmentState::Finished { .. } => {}
@@ -294,7 +334,8 @@ fn in_whole_milliseconds(mut enrollment: Enrollment) -> Enrollment {
     enrollment
 }
 
-fn of_attempt_in_whole_milliseconds(mut attempt: Attempt) -> Attempt {
+/// The attempt's times as the other stores keep them.
+fn cut_attempt(attempt: &mut Attempt) {
     let facts = &mut attempt.facts;
     let instants = [
         &mut attempt.ring_by,
@@ -317,7 +358,6 @@ fn of_attempt_in_whole_milliseconds(mut attempt: Attempt) -> Attempt {
         AttemptState::Reserved | AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {}
     }
     attempt.dial_at = to_millisecond(attempt.dial_at);
-    attempt
 }
 
 impl Records {
@@ -345,17 +385,21 @@ impl Records {
             return Err(conflict());
         }
         let before = self.enrollments.take(next.id).ok_or_else(conflict)?;
-        let next = &in_whole_milliseconds(next.clone());
+        let next = in_whole_milliseconds(next.clone());
         self.totals
             .take(next.campaign, &Bucket::of(&before.enrollment));
-        self.totals.add(next.campaign, Bucket::of(next), 1);
-        self.enrollments
-            .put(Kept::new(next.clone(), before.position));
+        self.totals.add(next.campaign, Bucket::of(&next), 1);
+        if before.enrollment.phone != next.phone {
+            let numbers = &mut self.enrollments.numbers;
+            numbers.remove(&(next.campaign, before.enrollment.phone.clone()));
+            numbers.insert((next.campaign, next.phone.clone()));
+        }
         if let Some(attempt) = &commit.attempt {
-            let mut call = CallRecord::of(next, attempt);
-            call.attempt = of_attempt_in_whole_milliseconds(call.attempt);
+            let mut call = CallRecord::of(&next, attempt);
+            cut_attempt(&mut call.attempt);
             self.save_call(call);
         }
+        self.enrollments.put(Kept::new(next, before.position));
         self.log.append(&commit.events);
         Ok(())
     }

@@ -43,11 +43,33 @@ impl Log {
         }
     }
 
-    fn of(&self, tenant: TenantId, campaign: CampaignId) -> impl Iterator<Item = &StoredEvent> {
-        self.by_campaign
-            .get(&campaign)
-            .into_iter()
-            .flatten()
+    /// Puts events in the place of those with the same number.
+    pub fn replace(&mut self, events: &[StoredEvent]) {
+        for stored in events {
+            let places = self.by_campaign.get(&stored.event.campaign);
+            let n_before = stored.seq.saturating_sub(1);
+            let place = usize::try_from(n_before).ok().and_then(|n| places?.get(n));
+            if let Some(place) = place
+                && self.events[*place].event.tenant == stored.event.tenant
+            {
+                self.events[*place] = stored.clone();
+            }
+        }
+    }
+
+    /// A campaign's events from the one behind number `after` on. They are numbered from one.
+    fn of(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        after: u64,
+    ) -> impl DoubleEndedIterator<Item = &StoredEvent> {
+        let after = usize::try_from(after).unwrap_or(usize::MAX);
+        let places = self.by_campaign.get(&campaign);
+        places
+            .and_then(|places| places.get(after..))
+            .unwrap_or_default()
+            .iter()
             .map(|place| &self.events[*place])
             .filter(move |stored| stored.event.tenant == tenant)
     }
@@ -69,13 +91,13 @@ impl store::Events for MemoryStore {
         limit: NonZeroU32,
     ) -> StoreResult<Vec<StoredEvent>> {
         let records = self.records();
-        let later = records.log.of(tenant, campaign).filter(|it| it.seq > after);
+        let later = records.log.of(tenant, campaign, after);
         Ok(later.take(limit.get() as usize).cloned().collect())
     }
 
     async fn last_seq(&self, tenant: TenantId, campaign: CampaignId) -> StoreResult<u64> {
         let records = self.records();
-        let last = records.log.of(tenant, campaign).last();
+        let last = records.log.of(tenant, campaign, 0).next_back();
         Ok(last.map_or(0, |stored| stored.seq))
     }
 

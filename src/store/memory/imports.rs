@@ -23,6 +23,16 @@ pub struct Imports {
     rejected: BTreeMap<(TenantId, ImportId, u64), RejectedRow>,
 }
 
+impl Imports {
+    /// The rows of a tenant's lists that were not accepted.
+    pub fn rejected_of(&self, tenant: TenantId) -> impl Iterator<Item = (ImportId, &RejectedRow)> {
+        self.rejected
+            .iter()
+            .filter(move |((owner, _, _), _)| *owner == tenant)
+            .map(|((_, import, _), row)| (*import, row))
+    }
+}
+
 #[async_trait]
 impl store::Imports for MemoryStore {
     async fn save_import(&self, import: &Import) -> StoreResult<()> {

@@ -8,7 +8,7 @@ use super::{MemoryStore, to_millisecond, to_whole_milliseconds};
 use crate::{
     domain::{
         Timestamp,
-        ids::TenantId,
+        ids::{AttemptId, TenantId},
         signal::{Signal, SignalKind},
     },
     store::{self, InboxEntry, StoreResult},
@@ -26,6 +26,17 @@ struct Kept {
     received_at: Timestamp,
     number: u64,
     is_settled: bool,
+}
+
+impl Inbox {
+    /// Leaves of the signals of these attempts what may stay. Processed ones are not kept here.
+    pub fn erase(&mut self, tenant: TenantId, attempts: &[AttemptId]) {
+        for entry in self.unsettled.values_mut() {
+            if entry.tenant == tenant && attempts.contains(&entry.attempt) {
+                entry.signal = entry.signal.erased();
+            }
+        }
+    }
 }
 
 /// The signal with its times as the other stores keep them.

@@ -15,17 +15,25 @@ mod figures;
 mod imports;
 mod inbox;
 mod installation;
+mod people;
 mod suppressions;
 mod totals;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::watch;
 
-use crate::{domain::Timestamp, store::Deployment};
+use crate::{
+    domain::{
+        Timestamp,
+        halt::{Halt, HaltScope},
+    },
+    store::Deployment,
+};
 
 /// The store that ends with the value.
 #[derive(Default)]
@@ -45,6 +53,7 @@ struct Records {
     deployment: Option<Deployment>,
     dispatch: dispatch::Leases,
     enrollments: enrollments::Enrollments,
+    halts: BTreeMap<HaltScope, Halt>,
     imports: imports::Imports,
     inbox: inbox::Inbox,
     log: events::Log,

@@ -54,6 +54,16 @@ impl Suppressions {
             .map(|(_, id)| &self.by_id[id].suppression)
     }
 
+    /// Takes every entry out that names one of `subjects`, lifted ones too.
+    pub fn forget(&mut self, tenant: TenantId, subjects: &[Subject]) {
+        let is_named =
+            |owner: TenantId, subject: &Subject| owner == tenant && subjects.contains(subject);
+        self.by_id
+            .retain(|_, entry| !is_named(entry.suppression.tenant, &entry.suppression.subject));
+        self.in_force
+            .retain(|(owner, subject, _), _| !is_named(*owner, subject));
+    }
+
     fn list(
         &self,
         tenant: TenantId,

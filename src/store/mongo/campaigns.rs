@@ -9,7 +9,7 @@ use super::{
     MongoStore,
     documents::{self, Order, to_bson},
     events, is_taken,
-    transaction::{self, Writes},
+    transaction::{self, Outcome, Writes},
 };
 use crate::{
     domain::{
@@ -84,20 +84,19 @@ impl Campaigns for MongoStore {
     async fn save_campaign(&self, campaign: &Campaign, events: &[Event]) -> StoreResult<()> {
         let mut before = one(campaign.tenant, campaign.id);
         before.insert("version", to_bson(campaign.version) - 1);
-        let mut writes = Writes {
-            records: self.campaigns(),
-            before,
-            change: doc! {"$set": write(campaign)?},
-            call: None,
-            events: vec![],
-        };
+        let change = doc! {"$set": write(campaign)?};
         if self.is_replicated {
-            writes.events = events::number(self, events).await?;
+            let writes = Writes {
+                records: self.campaigns(),
+                changes: vec![(before, change)],
+                calls: vec![],
+                events: events::number(self, events).await?,
+            };
             let saved = transaction::run(self, &writes).await?;
-            return expect_changed(saved, campaign.id);
+            return expect_changed(saved == Outcome::Written, campaign.id);
         }
-        let saved = writes.records.update_one(writes.before, writes.change);
-        expect_changed(saved.await?.matched_count > 0, campaign.id)?;
+        let saved = self.campaigns().update_one(before, change).await?;
+        expect_changed(saved.matched_count > 0, campaign.id)?;
         self.append_events(events).await
     }
 

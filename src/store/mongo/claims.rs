@@ -21,9 +21,11 @@ use super::{
 };
 use crate::{
     domain::{
+        Timestamp,
         campaign::CampaignStatus,
         enrollment::Enrollment,
         ids::{CampaignId, PlaceKey, TenantId},
+        rules::Rule,
     },
     store::{
         ClaimRequest, StoreError, StoreResult,
@@ -101,6 +103,46 @@ pub async fn claim(store: &MongoStore, request: &ClaimRequest) -> StoreResult<Ve
     };
     claimed.sort_by_cached_key(turn);
     Ok(claimed.into_iter().map(Enrollment::from).collect())
+}
+
+/// Ends every live claim of a campaign; versions stay raised, so what is decided on one is refused.
+pub async fn end_all(
+    store: &MongoStore,
+    tenant: TenantId,
+    campaign: CampaignId,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let mut claimed = waiting(tenant, campaign);
+    claimed.insert("claim", doc! {"$exists": true});
+    claimed.insert("readyAt", doc! {"$gt": now.as_millisecond()});
+    let ended = vec![
+        doc! {"$set": {"readyAt": "$state.dueAt", "version": {"$add": ["$version", 1_i64]}}},
+        doc! {"$unset": "claim"},
+    ];
+    store.enrollments().update_many(claimed, ended).await?;
+    Ok(())
+}
+
+/// Makes those due whom one of `rules` put off; says how many.
+pub async fn release_held(
+    store: &MongoStore,
+    tenant: TenantId,
+    campaign: CampaignId,
+    rules: &[Rule],
+    now: Timestamp,
+) -> StoreResult<u64> {
+    let rules: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+    let now = now.as_millisecond();
+    let mut held = waiting(tenant, campaign);
+    held.insert("claim", doc! {"$exists": false});
+    held.insert("readyAt", doc! {"$gt": now});
+    held.insert("state.heldBy", doc! {"$in": rules});
+    let due = doc! {
+        "$set": {"state.dueAt": now, "readyAt": now},
+        "$inc": {"version": 1_i64},
+    };
+    let released = store.enrollments().update_many(held, due).await?;
+    Ok(released.modified_count)
 }
 
 async fn check_lease(store: &MongoStore, request: &ClaimRequest) -> StoreResult<()> {

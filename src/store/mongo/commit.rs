@@ -18,45 +18,46 @@ use mongodb::{
 use tracing::warn;
 
 use super::{
-    MongoStore, calls,
+    MongoStore, Server, calls,
     documents::to_bson,
     enrollments, events, is_taken,
-    transaction::{self, Writes},
+    transaction::{self, Outcome, Writes},
 };
 use crate::{
-    domain::enrollment::CallRecord,
+    domain::{enrollment::CallRecord, event::Event},
     store::{Commit, StoreError, StoreResult},
 };
 
+/// A commit as its documents, but for the events, which have no numbers yet.
+struct Prepared {
+    before: Document,
+    change: Document,
+    call: Option<Document>,
+    events: Vec<Event>,
+}
+
 /// Saves a commit, durably and whole.
 pub async fn save(store: &MongoStore, commit: &Commit) -> StoreResult<()> {
-    let writes = prepare(store, commit).await?;
-    let saved = if store.is_replicated {
-        transaction::run(store, &writes).await
+    let prepared = prepare(commit)?;
+    let is_saved = if store.is_replicated {
+        save_in_transaction(store, prepared).await?
     } else {
-        save_with_pending(store, writes).await
+        save_with_pending(store, prepared).await?
     };
-    match saved {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(conflict(commit)),
-        // The person is in a call of another campaign.
-        Err(error) if is_taken(&error) => Err(conflict(commit)),
-        Err(error) => Err(error.into()),
+    if is_saved {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict {
+            record: commit.enrollment.id.to_string(),
+        })
     }
 }
 
-fn conflict(commit: &Commit) -> StoreError {
-    StoreError::Conflict {
-        record: commit.enrollment.id.to_string(),
-    }
-}
-
-async fn prepare(store: &MongoStore, commit: &Commit) -> StoreResult<Writes> {
+fn prepare(commit: &Commit) -> StoreResult<Prepared> {
     let enrollment = &commit.enrollment;
     let call = commit.attempt.as_ref();
     let call = call.map(|attempt| calls::write(&CallRecord::of(enrollment, attempt)));
-    Ok(Writes {
-        records: store.enrollments(),
+    Ok(Prepared {
         before: doc! {
             "_id": enrollment.id.to_string(),
             "tenant": enrollment.tenant.to_string(),
@@ -64,8 +65,19 @@ async fn prepare(store: &MongoStore, commit: &Commit) -> StoreResult<Writes> {
         },
         change: change(enrollments::write(enrollment)?),
         call: call.transpose()?,
-        events: events::number(store, &commit.events).await?,
+        events: commit.events.clone(),
     })
+}
+
+/// False when the stored version is another, or the person is in a call of another campaign.
+async fn save_in_transaction(server: &Server, commit: Prepared) -> StoreResult<bool> {
+    let writes = Writes {
+        records: server.enrollments(),
+        changes: vec![(commit.before, commit.change)],
+        calls: commit.call.into_iter().collect(),
+        events: events::number(server, &commit.events).await?,
+    };
+    Ok(transaction::run(server, &writes).await? == Outcome::Written)
 }
 
 /// The change to an enrollment's document; its claim ends with it.
@@ -77,21 +89,26 @@ fn change(enrollment: Document) -> Document {
     doc! {"$set": enrollment, "$unset": ended}
 }
 
-/// False when the stored version is another.
-async fn save_with_pending(store: &MongoStore, writes: Writes) -> Result<bool, Error> {
-    let mut update = writes.change;
-    let pending = doc! {"call": writes.call, "events": writes.events};
+/// False when the stored version is another, or the person is in a call of another campaign.
+async fn save_with_pending(store: &Server, commit: Prepared) -> StoreResult<bool> {
+    let mut update = commit.change;
+    let events = events::number(store, &commit.events).await?;
+    let pending = doc! {"call": commit.call, "events": events};
     let mut version = None;
     if let Ok(set) = update.get_document_mut("$set") {
         set.insert("pending", pending.clone());
         version = set.get("version").cloned();
     }
-    let was = writes
-        .records
-        .find_one_and_update(writes.before, update)
+    let was = store
+        .enrollments()
+        .find_one_and_update(commit.before, update)
         .return_document(ReturnDocument::Before)
         .projection(doc! {"pending": 1})
-        .await?;
+        .await;
+    let was = match was {
+        Err(error) if is_taken(&error) => return Ok(false),
+        was => was?,
+    };
     let Some(was) = was else {
         return Ok(false);
     };
@@ -110,7 +127,7 @@ async fn save_with_pending(store: &MongoStore, writes: Writes) -> Result<bool, E
 }
 
 /// Brings a call and events to their collections, where they are not there yet.
-async fn copy(store: &MongoStore, pending: &Document) -> StoreResult<()> {
+async fn copy(store: &Server, pending: &Document) -> StoreResult<()> {
     if let Ok(call) = pending.get_document("call") {
         let older = doc! {"_id": call.get("_id"), "version": {"$lt": call.get("version")}};
         let copied = store.calls().replace_one(older, call).upsert(true).await;
@@ -130,7 +147,7 @@ fn ignore_taken(error: Error) -> Result<(), Error> {
     if is_taken(&error) { Ok(()) } else { Err(error) }
 }
 
-async fn forget(store: &MongoStore, copied: Document) -> StoreResult<()> {
+async fn forget(store: &Server, copied: Document) -> StoreResult<()> {
     let update = doc! {"$unset": {"pending": ""}};
     store.enrollments().update_one(copied, update).await?;
     Ok(())

@@ -18,6 +18,7 @@ use crate::{
         enrollment::Enrollment,
         ids::{CampaignId, NodeId, PlaceKey, TenantId},
         pacing::Usage,
+        rules::Rule,
     },
     store::{
         ClaimRequest, Dispatch, Fencing, StoreResult,
@@ -91,6 +92,17 @@ impl Dispatch for MongoStore {
 
     async fn claim_due(&self, request: &ClaimRequest) -> StoreResult<Vec<Enrollment>> {
         claims::claim(self, request).await
+    }
+
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        claims::end_all(self, tenant, campaign, now).await?;
+        claims::release_held(self, tenant, campaign, rules, now).await
     }
 
     async fn next_due(

@@ -220,7 +220,7 @@ fn untried(
         tenant,
         campaign,
         contact: contact.copied().unwrap_or(new.contact),
-        phone: new.member.phone.clone(),
+        phone: new.member.phone.clone().into(),
         place: new.place.clone(),
         name: new.member.name.clone(),
         fields: new.member.fields.clone(),

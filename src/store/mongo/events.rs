@@ -10,7 +10,7 @@ use mongodb::{
 };
 
 use super::{
-    MongoStore,
+    MongoStore, Server,
     documents::{self, to_bson},
     watch,
 };
@@ -122,7 +122,7 @@ pub fn read(document: Document) -> StoreResult<StoredEvent> {
 ///
 /// A reader that asks for events above the last it saw can miss one that was numbered earlier and
 /// written later; who watches gets it.
-pub async fn number(store: &MongoStore, events: &[Event]) -> StoreResult<Vec<Document>> {
+pub async fn number(store: &Server, events: &[Event]) -> StoreResult<Vec<Document>> {
     let mut documents = Vec::with_capacity(events.len());
     for events in events.chunk_by(|a, b| a.campaign == b.campaign) {
         let campaign = events[0].campaign;
@@ -156,7 +156,7 @@ fn write(event: &Event, seq: i64) -> StoreResult<Document> {
 /// This need not be durable by itself: the server keeps the order of writes, so whatever is written
 /// under a number is lost before the taking of that number is.
 pub async fn reserve(
-    store: &MongoStore,
+    store: &Server,
     campaign: CampaignId,
     counter: &str,
     n: usize,

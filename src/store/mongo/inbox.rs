@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 
 use async_trait::async_trait;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 
-use super::{MongoStore, documents, is_taken};
+use super::{MongoStore, Server, documents, group::Job, is_taken};
 use crate::{
     domain::{Timestamp, ids::TenantId},
-    store::{Inbox, InboxEntry, StoreResult, records::InboxRecord},
+    store::{Inbox, InboxEntry, StoreError, StoreResult, records::InboxRecord},
 };
 
 #[async_trait]
@@ -24,11 +24,8 @@ impl Inbox for MongoStore {
     }
 
     async fn settle(&self, tenant: TenantId, key: &str, now: Timestamp) -> StoreResult<()> {
-        let unsettled = doc! {"_id": id(tenant, key), "isSettled": false};
-        let settled = doc! {"$set": {"isSettled": true, "settledAt": now.as_millisecond()}};
-        self.collection("inbox")
-            .update_one(unsettled, settled)
-            .await?;
+        let id = id(tenant, key);
+        self.settled.run(Settled { id, at: now }).await?;
         Ok(())
     }
 
@@ -56,11 +53,43 @@ impl Inbox for MongoStore {
     }
 }
 
+/// A signal that was processed.
+pub struct Settled {
+    id: String,
+    at: Timestamp,
+}
+
+/// Marks signals as processed, as one request. It does not wait for the journal: a signal whose mark is
+/// lost is processed again, which changes nothing.
+pub(super) async fn settle_together(server: Server, jobs: Vec<Job<Settled>>) {
+    let updates: Vec<Document> = jobs
+        .iter()
+        .map(|Job { write, .. }| {
+            let settled = doc! {"isSettled": true, "settledAt": write.at.as_millisecond()};
+            doc! {"q": {"_id": &write.id, "isSettled": false}, "u": {"$set": settled}}
+        })
+        .collect();
+    let command = doc! {
+        "update": "inbox",
+        "updates": updates,
+        "ordered": false,
+        "writeConcern": {"w": 1},
+    };
+    let answer = server.database.run_command(command).await;
+    for job in jobs {
+        job.answer(match &answer {
+            Ok(answer) if !answer.contains_key("writeErrors") => Ok(true),
+            Ok(answer) => Err(StoreError::Unavailable(answer.to_string().into())),
+            Err(error) => Err(StoreError::Unavailable(error.to_string().into())),
+        });
+    }
+}
+
 fn id(tenant: TenantId, key: &str) -> String {
     format!("{tenant}/{key}")
 }
 
-fn received(tenant: TenantId, is_settled: bool, before: Timestamp) -> mongodb::bson::Document {
+fn received(tenant: TenantId, is_settled: bool, before: Timestamp) -> Document {
     doc! {
         "tenant": tenant.to_string(),
         "isSettled": is_settled,

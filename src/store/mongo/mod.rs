@@ -20,16 +20,18 @@ mod documents;
 mod enrollments;
 mod events;
 mod figures;
+mod group;
 mod imports;
 mod inbox;
 mod installation;
+mod people;
 mod progress;
 mod setup;
 mod suppressions;
 mod transaction;
 mod watch;
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use mongodb::{
     Client, Collection, Database,
@@ -38,6 +40,7 @@ use mongodb::{
     options::{ClientOptions, WriteConcern},
 };
 
+use self::group::Group;
 use super::{StoreError, StoreResult, records::unreadable};
 
 /// How long a request waits for a server to be there.
@@ -55,10 +58,25 @@ const DUPLICATE_KEY: i32 = 11_000;
 /// The store on a MongoDB server.
 #[derive(Clone)]
 pub struct MongoStore {
+    server: Server,
+    settled: Group<inbox::Settled>,
+}
+
+/// A connected server with its database: what the store is made of.
+#[derive(Clone)]
+pub struct Server {
     client: Client,
     database: Database,
     /// Whether there are transactions and change streams.
     is_replicated: bool,
+}
+
+impl Deref for MongoStore {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
 }
 
 impl MongoStore {
@@ -89,17 +107,23 @@ impl MongoStore {
             .unwrap_or_else(|| client.database(DEFAULT_DATABASE));
         let hello = database.run_command(doc! {"hello": 1}).await?;
         let is_sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
-        let store = Self {
+        let server = Server {
             client,
             database,
             is_replicated: is_sharded || hello.contains_key("setName"),
+        };
+        let store = Self {
+            settled: Group::start(server.clone(), inbox::settle_together),
+            server,
         };
         setup::prepare(&store).await?;
         // Also on a replica set, which may have been a single server before.
         store.complete_commits().await?;
         Ok(store)
     }
+}
 
+impl Server {
     fn collection(&self, name: &str) -> Collection<Document> {
         self.database.collection(name)
     }

@@ -13,6 +13,7 @@ use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
     enrollment::CallRecord,
+    erasure::KeptNumber,
     ids::{AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId},
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
@@ -47,7 +48,7 @@ pub struct AttemptShape {
     id: AttemptId,
     step: u16,
     #[serde(with = "text")]
-    to: PhoneNumber,
+    to: KeptNumber,
     #[serde(with = "text")]
     from: PhoneNumber,
     #[serde(with = "millis")]

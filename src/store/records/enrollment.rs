@@ -17,9 +17,9 @@ use crate::{
         attempt::Attempt,
         contact::Fields,
         enrollment::{Enrollment, EnrollmentState, Progress},
+        erasure::KeptNumber,
         ids::{CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
         outcome::Outcome,
-        phone::PhoneNumber,
         retry::Tally,
         rules::Rule,
     },
@@ -43,7 +43,7 @@ struct EnrollmentShape {
     #[serde(with = "text")]
     contact: ContactId,
     #[serde(with = "text")]
-    phone: PhoneNumber,
+    phone: KeptNumber,
     #[serde(with = "text")]
     place: PlaceKey,
     name: Option<String>,

@@ -12,7 +12,7 @@ use crate::domain::{
     Timestamp,
     attempt::Party,
     event::{Event, EventKind, Moment, TranscriptLine},
-    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId},
+    ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     suppression::SuppressionSource,
 };
 
@@ -46,6 +46,11 @@ enum KindShape {
         status: String,
         reason: Option<String>,
     },
+    EmergencyStop {
+        is_in_force: bool,
+        by: String,
+        reason: Option<String>,
+    },
     Enrolled {
         n: u64,
     },
@@ -63,6 +68,12 @@ enum KindShape {
         state: String,
         #[serde(with = "millis_option")]
         due_at: Option<Timestamp>,
+    },
+    Erased {
+        #[serde(with = "text")]
+        enrollment: EnrollmentId,
+        #[serde(with = "text")]
+        by: UserId,
     },
     Timeline {
         #[serde(with = "text")]
@@ -107,6 +118,7 @@ enum MomentShape {
         by: Option<Party>,
     },
     LateCall,
+    Erased,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -3,7 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{record, wire::millis};
-use crate::{domain::Timestamp, store::Deployment};
+use crate::{
+    domain::{
+        Timestamp,
+        halt::{Halt, HaltScope},
+    },
+    store::Deployment,
+};
 
 record!(
     /// The deployment that the records belong to.
@@ -18,4 +24,27 @@ struct DeploymentShape {
     since: Timestamp,
     #[serde(with = "millis")]
     beat_at: Timestamp,
+}
+
+record!(
+    /// An emergency stop.
+    HaltRecord, Halt, "HaltShape"
+);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Halt", rename_all = "camelCase")]
+struct HaltShape {
+    #[serde(with = "millis")]
+    at: Timestamp,
+    by: String,
+    reason: Option<String>,
+    ends_talks: bool,
+}
+
+/// Where the emergency stop of a scope is kept.
+pub fn halt_key(scope: HaltScope) -> String {
+    match scope {
+        HaltScope::Tenant(tenant) => format!("halt/{tenant}"),
+        HaltScope::Installation => "halt".to_owned(),
+    }
 }

@@ -30,7 +30,7 @@ pub use campaign::CampaignRecord;
 pub use counts::CallCounts;
 pub use enrollment::{Bucket, EnrollmentRecord, rule};
 pub use event::EventRecord;
-pub use installation::DeploymentRecord;
+pub use installation::{DeploymentRecord, HaltRecord, halt_key};
 pub use signal::InboxRecord;
 pub use suppression::{HolidaysRecord, LiftRecord, SuppressionRecord, search_text, subject_key};
 

@@ -198,7 +198,7 @@ fn upsert(connection: &Connection, id: &str, call: CallRecord) -> StoreResult<()
             call.tenant.to_string(),
             call.campaign.to_string(),
             attempt.id.enrollment.to_string(),
-            attempt.to.as_str(),
+            attempt.to.to_string(),
             attempt.from.as_str(),
             attempt.state.sid().map(CallSid::as_str),
             attempt.state.name(),

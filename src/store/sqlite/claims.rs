@@ -4,11 +4,19 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 
 use rusqlite::{Connection, params};
 
-use super::{campaigns, dispatch, enrollments};
+use super::{campaigns, dispatch, enrollments, to_sql};
 use crate::{
-    domain::{campaign::CampaignStatus, enrollment::Enrollment, ids::PlaceKey},
+    domain::{
+        Timestamp,
+        campaign::CampaignStatus,
+        enrollment::Enrollment,
+        ids::{CampaignId, PlaceKey, TenantId},
+    },
     store::{ClaimRequest, StoreError, StoreResult},
 };
+
+/// How many put-off enrollments one transaction makes due: others' writes wait for it.
+pub const RELEASED_AT_ONCE: u64 = 5000;
 
 /// Enrollments that are due, without those whose person is in a call or a live claim.
 macro_rules! claimable {
@@ -53,6 +61,58 @@ pub fn claim(connection: &Connection, request: &ClaimRequest) -> StoreResult<Vec
             enrollments::read_row(row).map(|(_, enrollment)| enrollment)
         })
         .collect()
+}
+
+/// Ends every live claim of a campaign; versions stay raised, so what is decided on one is refused.
+pub fn end_all(
+    connection: &Connection,
+    tenant: TenantId,
+    campaign: CampaignId,
+    now: Timestamp,
+) -> StoreResult<()> {
+    connection
+        .prepare_cached(
+            "UPDATE enrollments SET version = version + 1, is_claimed = 0,
+                                    ready_at = json_extract(body, '$.state.dueAt')
+             WHERE tenant = ?1 AND campaign = ?2 AND is_claimed = 1 AND ready_at > ?3
+                 AND state = 'waiting'",
+        )?
+        .execute(params![
+            tenant.to_string(),
+            campaign.to_string(),
+            now.as_millisecond()
+        ])?;
+    Ok(())
+}
+
+/// Makes up to [`RELEASED_AT_ONCE`] of those due whom one of `rules`, a list in JSON, put off; says how
+/// many.
+pub fn release_held(
+    connection: &Connection,
+    tenant: TenantId,
+    campaign: CampaignId,
+    rules: &str,
+    now: Timestamp,
+) -> StoreResult<u64> {
+    let n_held = connection
+        .prepare_cached(
+            "UPDATE enrollments SET version = version + 1, ready_at = ?3,
+                                    body = json_set(body, '$.state.dueAt', ?3)
+             WHERE is_claimed = 0 AND position IN (
+                 SELECT position FROM enrollments INDEXED BY enrollments_by_place
+                 WHERE campaign = ?1 AND state = 'waiting' AND ready_at > ?3
+                     AND held_by IN (SELECT value FROM json_each(?4))
+                     AND EXISTS (SELECT 1 FROM campaigns WHERE id = ?1 AND tenant = ?2)
+                 LIMIT ?5)",
+        )?
+        .execute(params![
+            campaign.to_string(),
+            tenant.to_string(),
+            now.as_millisecond(),
+            rules,
+            to_sql(RELEASED_AT_ONCE),
+        ])?;
+    Ok(n_held as u64)
 }
 
 fn check_lease(connection: &Connection, request: &ClaimRequest) -> StoreResult<()> {

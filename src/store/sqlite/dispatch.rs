@@ -13,8 +13,12 @@ use crate::{
         enrollment::Enrollment,
         ids::{CampaignId, NodeId, PlaceKey, TenantId},
         pacing::Usage,
+        rules::Rule,
     },
-    store::{ClaimRequest, Dispatch, Fencing, StoreResult, records::unreadable},
+    store::{
+        ClaimRequest, Dispatch, Fencing, StoreResult,
+        records::{self, unreadable},
+    },
 };
 
 #[async_trait]
@@ -107,6 +111,32 @@ impl Dispatch for SqliteStore {
         let request = request.clone();
         self.write(move |connection| claims::claim(connection, &request))
             .await
+    }
+
+    async fn release_held(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        rules: &[Rule],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        self.write(move |connection| claims::end_all(connection, tenant, campaign, now))
+            .await?;
+        let rules: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let rules = records::to_json(&rules);
+        let mut n_held = 0;
+        loop {
+            let rules = rules.clone();
+            let n = self
+                .write(move |connection| {
+                    claims::release_held(connection, tenant, campaign, &rules, now)
+                })
+                .await?;
+            n_held += n;
+            if n < claims::RELEASED_AT_ONCE {
+                return Ok(n_held);
+            }
+        }
     }
 
     async fn next_due(

@@ -13,6 +13,7 @@ use crate::{
         Timestamp,
         audience::NewEnrollment,
         enrollment::{CallRecord, Enrollment, EnrollmentState},
+        erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId, EnrollmentId, PlaceKey, TenantId},
         retry::Tally,
         rules::Rule,
@@ -166,7 +167,7 @@ fn enroll(
             tenant.to_string(),
             campaign.to_string(),
             enrollment.contact.to_string(),
-            phone.as_str(),
+            phone.to_string(),
             place.as_str(),
             now.as_millisecond(),
             records::to_json(&EnrollmentRecord(enrollment)),
@@ -216,7 +217,7 @@ fn first_record(
         tenant,
         campaign,
         contact,
-        phone: new.member.phone,
+        phone: new.member.phone.into(),
         place: new.place,
         name: new.member.name,
         fields: new.member.fields,
@@ -373,5 +374,10 @@ fn update(
             },
             false => error.into(),
         })?;
+    if let KeptNumber::Erased(_) = &enrollment.phone {
+        connection
+            .prepare_cached("UPDATE enrollments SET phone = ?2 WHERE position = ?1")?
+            .execute(params![position, enrollment.phone.to_string()])?;
+    }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod figures;
 mod imports;
 mod inbox;
 mod installation;
+mod people;
 mod reads;
 mod schema;
 mod suppressions;

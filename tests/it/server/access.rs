@@ -27,6 +27,7 @@ async fn guarded_routes(world: &World) -> Vec<(Method, String)> {
 struct Records {
     campaign: String,
     enrollment: String,
+    contact: String,
     call: String,
     import: String,
     suppression: String,
@@ -43,6 +44,7 @@ impl Records {
         Self {
             campaign,
             enrollment: id(&call["enrollmentId"]),
+            contact: id(&call["contactId"]),
             call: id(&call["id"]),
             import: id(&started["import"]["id"]),
             suppression: document::suppress(&world.owner, "+12025550198").await,
@@ -52,6 +54,7 @@ impl Records {
     fn fill(&self, path: &str) -> String {
         let id = match path.split('/').nth(1) {
             Some("calls") => &self.call,
+            Some("contacts") => &self.contact,
             Some("imports") => &self.import,
             Some("suppressions") => &self.suppression,
             _ => &self.campaign,
@@ -67,8 +70,11 @@ async fn try_route(client: &Client, method: &Method, path: &str) -> Answer {
         ("POST", path) if path.ends_with("start-from-csv") => {
             return client.upload(&list(5..6), &json!({}), &[]).await;
         }
+        ("POST", "/suppressions/import") => return client.post_csv(path, "phone\n").await,
+        ("POST", "/contacts/erase") => Some(json!({"phone": "+12025550195"})),
         ("POST", path) if path.ends_with("/contacts") => Some(json!({"contacts": []})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
+        ("POST", "/emergency-stop") => Some(json!({})),
         ("POST", "/suppressions") => Some(json!({"phones": ["+12025550196"]})),
         ("PUT", "/settings/holidays") => Some(json!({"holidays": []})),
         ("POST", "/campaigns") | ("PUT", _) => Some(json!({"name": "Changed"})),
@@ -183,6 +189,13 @@ pub async fn another_tenant_finds_nothing_of_this_one(place: Arc<Place>) {
             answer.text
         );
     }
+    let stopped = stranger.post("/emergency-stop", &json!({})).await.ok();
+    assert_eq!(stopped["tenant"]["by"], "stranger@example.com");
+    let own = world.owner.get("/emergency-stop").await.ok();
+    assert_eq!(own["isInForce"], false, "{own}");
+    let everywhere = "/emergency-stop?scope=installation";
+    let refused = stranger.post(everywhere, &json!({})).await;
+    refused.refused(403, "forbidden");
     for path in ["/campaigns", "/campaigns/active", "/calls", "/suppressions"] {
         assert_eq!(stranger.get(path).await.ok()["total"], 0, "{path}");
     }

@@ -20,6 +20,13 @@ fn n_created(world: &World) -> u64 {
     world.simulator.totals().calls_created
 }
 
+async fn first_call(world: &World) {
+    until("the first call", async || {
+        (n_created(world) > 0).then_some(())
+    })
+    .await;
+}
+
 /// Nothing is dialed by itself; what an operator resumes goes on.
 async fn stands_still_until_resumed(world: &World, campaign: &str) {
     let path = format!("/campaigns/{campaign}");
@@ -51,7 +58,7 @@ async fn stop(world: &World, campaign: &str) {
 pub async fn a_copy_of_the_records_does_not_dial_until_somebody_says_so(place: Arc<Place>) {
     let world = Scenario::on(&place).everyone(NoAnswer).start().await;
     let campaign = slow_campaign(&world).await;
-    world.until_progress(&campaign, "open", 1).await;
+    first_call(&world).await;
     let world = world
         .restart_with(|config| config.server.deployment = "another".to_owned())
         .await;
@@ -69,7 +76,7 @@ pub async fn a_restored_backup_does_not_dial_until_somebody_says_so(place: Arc<P
     let mark = dir.path().join("records.mark");
     let world = Scenario::on(&place).everyone(NoAnswer).start().await;
     let campaign = slow_campaign(&world).await;
-    world.until_progress(&campaign, "open", 1).await;
+    first_call(&world).await;
     // What is noted outside says that the records were written in an hour from now: they are older.
     let noted = SystemClock.now() + Duration::from_secs(3600);
     std::fs::write(&mark, format!("{noted}\n")).unwrap();
@@ -88,7 +95,7 @@ pub async fn a_restored_backup_does_not_dial_until_somebody_says_so(place: Arc<P
 pub async fn ones_own_records_go_on_by_themselves(place: Arc<Place>) {
     let world = Scenario::on(&place).everyone(NoAnswer).start().await;
     let campaign = slow_campaign(&world).await;
-    world.until_progress(&campaign, "open", 1).await;
+    first_call(&world).await;
     let world = world.restart().await;
     let before = n_created(&world);
     world.until_status(&campaign, "active").await;

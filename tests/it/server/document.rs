@@ -37,6 +37,12 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/campaigns/{id}/start",
     "GET /api/v1/campaigns/{id}/stats",
     "POST /api/v1/campaigns/{id}/stop",
+    "POST /api/v1/contacts/erase",
+    "POST /api/v1/contacts/{id}/erase",
+    "GET /api/v1/contacts/{id}/export",
+    "DELETE /api/v1/emergency-stop",
+    "GET /api/v1/emergency-stop",
+    "POST /api/v1/emergency-stop",
     "GET /api/v1/imports/{id}",
     "GET /api/v1/imports/{id}/rejected",
     "GET /api/v1/imports/{id}/rejected.csv",
@@ -45,6 +51,7 @@ const ROUTES: &[&str] = &[
     "PUT /api/v1/settings/holidays",
     "GET /api/v1/suppressions",
     "POST /api/v1/suppressions",
+    "POST /api/v1/suppressions/import",
     "POST /api/v1/suppressions/{id}/lift",
     "GET /healthz",
     "GET /readyz",
@@ -83,6 +90,7 @@ pub async fn the_description_lists_the_routes(place: Arc<Place>) {
 struct Draft {
     campaign: String,
     enrollment: String,
+    contact: String,
     import: String,
 }
 
@@ -99,6 +107,7 @@ impl Draft {
         let contacts = owner.all(&format!("/campaigns/{campaign}/contacts")).await;
         Self {
             enrollment: id(&contacts[0]["enrollmentId"]),
+            contact: id(&contacts[0]["contactId"]),
             import: id(&created["import"]["id"]),
             campaign,
         }
@@ -120,6 +129,7 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
         let draft = Draft::create(&world.owner, n).await;
         let id = match path.split('/').nth(3) {
             Some("calls") => &call,
+            Some("contacts") => &draft.contact,
             Some("imports") => &draft.import,
             Some("suppressions") => &suppression,
             _ => &draft.campaign,
@@ -183,7 +193,11 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         ("POST", path) if path.ends_with("/suppressions") => {
             Some(json!({"phones": ["+12025550197"]}))
         }
+        ("POST", path) if path.ends_with("/emergency-stop") => Some(json!({"hangUp": true})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
+        ("POST", path) if path.ends_with("/contacts/erase") => {
+            Some(json!({"phone": "+12025550195"}))
+        }
         ("PUT", path) if path.ends_with("/holidays") => {
             let day = json!({"date": "2026-12-24", "name": "Eve", "region": "GB"});
             Some(json!({"holidays": [day]}))
@@ -197,6 +211,10 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
     request = request.bearer_auth(&owner.token);
     if let Some(body) = &body {
         request = request.json(body);
+    }
+    if path.ends_with("/suppressions/import") {
+        request = request.header("content-type", "text/csv");
+        request = request.body("phone\n+12025550194\n");
     }
     if path.ends_with("start-from-csv") {
         let file = reqwest::multipart::Part::text(list(8..9)).file_name("people.csv");

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use dialtone::{
     clock::{Clock as _, SystemClock},
     domain::Timestamp,
-    sim::Behaviour::Busy,
+    sim::Behaviour::{Busy, NoAnswer},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::diagnosis::group;
 use crate::world::{Place, Scenario, World, list, until, watch_for};
 
 /// Nobody is called twice.
@@ -71,6 +72,39 @@ pub async fn a_tenants_campaigns_share_its_limits(place: Arc<Place>) {
         .await;
     let first = world.start_campaign(&list(0..5), once(json!({}))).await;
     let second = world.start_campaign(&list(5..10), once(json!({}))).await;
+    world.until_status(&first, "completed").await;
+    world.until_status(&second, "completed").await;
+    assert_eq!(world.ledger().totals.live_max, 3);
+    world.end().await;
+}
+
+// proves F-67
+pub async fn no_more_calls_are_up_at_once_than_the_agents_account_can_talk_in(place: Arc<Place>) {
+    // Phones ring for so long that the limit is seen.
+    let world = Scenario::on(&place)
+        .everyone(NoAnswer)
+        .simulator(|simulator| simulator.speed = 4.0)
+        .setting("DIALTONE_AGENT_MAX_CONVERSATIONS", 3)
+        .start()
+        .await;
+    let first = world.start_campaign(&list(0..3), once(json!({}))).await;
+    let second = world.start_campaign(&list(3..6), once(json!({}))).await;
+    let path = format!("/campaigns/{second}/diagnostics");
+    let group = until("the limit by its name", async || {
+        let found = world.owner.get(&path).await.ok();
+        group(&found["waiting"], "agentSlots")
+    })
+    .await;
+    assert!(
+        group["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("DIALTONE_AGENT_MAX_CONVERSATIONS")
+    );
+    let path = format!("/campaigns/{second}/forecast");
+    let forecast = world.owner.get(&path).await.ok();
+    assert_eq!(forecast["limitedBy"], "agentSlots", "{forecast}");
+    assert_eq!(forecast["openAtMost"], 3, "{forecast}");
     world.until_status(&first, "completed").await;
     world.until_status(&second, "completed").await;
     assert_eq!(world.ledger().totals.live_max, 3);
@@ -143,4 +177,50 @@ pub async fn a_changed_limit_acts_within_a_second(place: Arc<Place>) {
         "{second} after {changed_at}"
     );
     world.end().await;
+}
+
+// proves F-15
+pub async fn every_active_campaign_dials_after_a_restart(place: Arc<Place>) {
+    const CAMPAIGNS: u32 = 21;
+    const PEOPLE: u32 = 60;
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    // So slowly that nobody is through with the list before all of them were at it.
+    let settings = once(json!({"callsPerSecond": 0.5}));
+    let mut campaigns = Vec::new();
+    for n in 0..CAMPAIGNS {
+        let people = list(n * PEOPLE..(n + 1) * PEOPLE);
+        campaigns.push(world.start_campaign(&people, settings.clone()).await);
+    }
+    until("calls of every campaign", async || {
+        let placed = n_placed(&world, PEOPLE);
+        (placed.len() == CAMPAIGNS as usize).then_some(())
+    })
+    .await;
+
+    let world = world.restart().await;
+    let before = n_placed(&world, PEOPLE);
+    until("more calls of every campaign", async || {
+        let placed = n_placed(&world, PEOPLE);
+        let all = before.iter().all(|(campaign, n)| placed[campaign] > *n);
+        all.then_some(())
+    })
+    .await;
+    for campaign in &campaigns {
+        let stop = format!("/campaigns/{campaign}/stop");
+        world.owner.ask(&stop).await.ok();
+    }
+    for campaign in &campaigns {
+        world.until_progress(campaign, "open", 0).await;
+    }
+    world.end().await;
+}
+
+/// How many calls there were to each campaign's people, of whom each campaign has so many.
+fn n_placed(world: &World, n_people: u32) -> BTreeMap<u32, usize> {
+    let mut placed = BTreeMap::new();
+    for call in world.ledger().calls {
+        let person: u32 = call.to[call.to.len() - 4..].parse().unwrap();
+        *placed.entry(person / n_people).or_default() += 1;
+    }
+    placed
 }

@@ -10,7 +10,10 @@ use dialtone::{
         suppression::{Scope, Subject, Suppression, SuppressionSource},
         zone::Zone,
     },
-    sim::Behaviour::{Busy, PressesNine},
+    sim::{
+        Behaviour::{Busy, PressesNine},
+        Faults,
+    },
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -214,6 +217,37 @@ pub async fn who_was_called_by_one_campaign_is_left_alone_by_the_next_for_a_whil
 }
 
 // proves F-67
+pub async fn whom_a_rule_put_off_is_called_when_the_rule_is_lifted(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let once = json!({"retry": {"maxAttempts": 1}});
+    let first = world.start_campaign(&list(1..4), once).await;
+    world.until_status(&first, "completed").await;
+
+    let hours = json!({"count": 1, "delaySeconds": 7200});
+    let settings = json!({
+        "rules": {"minGapMinutes": 120},
+        "retry": {"maxAttempts": 2, "busy": hours},
+    });
+    let second = world.start_campaign(&list(1..5), settings).await;
+    until_held(&world, &second, "minimumGap", 3).await;
+    world.until_progress(&second, "retrying", 1).await;
+    let retrying = world.contact(&second, 4).await;
+
+    change(&world, &second, json!({"rules": {"minGapMinutes": 0}})).await;
+    world.until_progress(&second, "retrying", 4).await;
+    let placed = [1, 2, 3, 4].map(|n| n_placed(&world, &person(n)));
+    assert_eq!(placed, [2, 2, 2, 1]);
+    let still = world.contact(&second, 4).await;
+    assert_eq!(still["dueAt"], retrying["dueAt"], "a retry keeps its time");
+    world
+        .owner
+        .ask(&format!("/campaigns/{second}/stop"))
+        .await
+        .ok();
+    world.end().await;
+}
+
+// proves F-67
 pub async fn only_who_agreed_is_called_where_that_is_asked_for(place: Arc<Place>) {
     let world = Scenario::on(&place).everyone(Busy).start().await;
     let settings = json!({"rules": {"requiresConsent": true}, "retry": {"maxAttempts": 1}});
@@ -270,6 +304,108 @@ pub async fn people_who_are_added_where_it_is_daytime_are_called_at_once(place: 
     assert!(ledger.calls[0].created_at < added_at + EFFECT);
     until_held(&world, &campaign, "callingWindow", 1).await;
     diagnosis(&world, &campaign).await;
+    world.end().await;
+}
+
+// proves F-67
+pub async fn nobody_is_called_on_a_day_that_the_tenant_took_off(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Busy).start().await;
+    let zone: Zone = "America/New_York".parse().unwrap();
+    let today = SystemClock.now().to_zoned(zone.tz().clone()).date();
+    // The test may run over midnight.
+    let days = [today, today.tomorrow().unwrap()];
+    let days = days.map(|date| json!({"date": date, "name": "Company day", "region": "US"}));
+    let holidays = json!({ "holidays": days });
+    let put = async |holidays: &Value| {
+        let path = "/settings/holidays";
+        let put = world.owner.send(Method::PUT, path, Some(holidays)).await;
+        put.ok()
+    };
+    assert_eq!(put(&holidays).await, holidays);
+    let observes = |is| json!({"rules": {"observesHolidays": is}, "retry": {"maxAttempts": 1}});
+    let observing = world.start_campaign(&list(1..4), observes(true)).await;
+    until_held(&world, &observing, "callingWindow", 3).await;
+    let explained = explain(&world, &observing, &person(2)).await;
+    assert_eq!(explained["decidedBy"], "holiday", "{explained}");
+    let rules = explained["rules"].as_array().unwrap();
+    let finding = rules.iter().find(|it| it["rule"] == "holiday").unwrap();
+    assert_eq!(finding["values"]["holiday"], "Company day", "{finding}");
+    let least = today.tomorrow().unwrap().tomorrow().unwrap();
+    let next = time(&explained["nextAt"]).to_zoned(zone.tz().clone());
+    assert!(next.date() >= least, "{next}");
+
+    // Campaigns that do not observe holidays go on.
+    let other = world.start_campaign(&list(10..12), observes(false)).await;
+    world.until_status(&other, "completed").await;
+    assert_eq!(world.ledger().calls.len(), 2);
+
+    put(&json!({"holidays": []})).await;
+    world.until_status(&observing, "completed").await;
+    assert_eq!(world.ledger().calls.len(), 5);
+    world.end().await;
+}
+
+/// A number where it is between nine and eight now, in a country that no row of the rules names.
+fn in_daytime() -> &'static str {
+    let places = [
+        ("Europe/London", "+442079460011"),
+        ("Asia/Tokyo", "+81312345678"),
+        ("Pacific/Auckland", "+6493670000"),
+    ];
+    let is_day = |zone: &str| {
+        let zone: Zone = zone.parse().unwrap();
+        (9..20).contains(&SystemClock.now().to_zoned(zone.tz().clone()).hour())
+    };
+    let mut found = places.iter().filter(|(zone, _)| is_day(zone));
+    found.next().expect("somewhere it is day").1
+}
+
+// proves F-73
+pub async fn who_heard_nobody_is_left_alone_by_machines_for_days(place: Arc<Place>) {
+    let refusing = Faults {
+        agent_refuses: 1.0,
+        ..Faults::default()
+    };
+    let world = Scenario::on(&place).faults(refusing).start().await;
+    let phone = in_daytime();
+    let people = format!("name,phone,city\nAnn,{phone},Town\n");
+    let once = json!({"retry": {"maxAttempts": 1}});
+    let first = world.start_campaign(&people, once.clone()).await;
+    world.until_status(&first, "completed").await;
+    assert_eq!(n_placed(&world, phone), 1);
+    let called_at = world.ledger().calls[0].created_at;
+    world.simulator.set_faults(Faults::default());
+
+    // The same campaign by the rules of others, which ask for three days of rest.
+    let draft = [("start", "false")];
+    let uploaded = world.owner.upload(&list(1..2), &once, &draft).await.ok();
+    let second = uploaded["campaign"]["id"].as_str().unwrap();
+    let path = format!("/campaigns/{second}");
+    let agreed = json!({"contacts": [{
+        "phone": phone,
+        "fields": {"city": "Town"},
+        "name": "Ann",
+        "consent": {"kind": "express", "source": "a form", "at": "2026-01-01T00:00:00Z"},
+    }]});
+    let added = world.owner.post(&format!("{path}/contacts"), &agreed).await;
+    assert_eq!(added.ok()["accepted"], 1);
+    change(&world, second, json!({"rules": {"profile": "us-strict"}})).await;
+    world.owner.ask(&format!("{path}/start")).await.ok();
+    let group = until_held(&world, second, "abandonedRest", 1).await;
+    let due = called_at + Duration::from_secs(72 * 3600);
+    let off = time(&group["nextAt"]).duration_since(due);
+    // Days later it is night, perhaps: then the morning after.
+    assert!(
+        off.as_secs() > -60 && off.as_hours() < 24,
+        "{group} and {due}"
+    );
+    let explained = explain(&world, second, phone).await;
+    assert_eq!(explained["decidedBy"], "abandonedRest", "{explained}");
+    assert_eq!(n_placed(&world, phone), 1);
+
+    change(&world, second, json!({"rules": {"profile": "none"}})).await;
+    world.until_status(second, "completed").await;
+    assert_eq!(n_placed(&world, phone), 2);
     world.end().await;
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::world::{Place, Scenario, World, list, until};
 
 /// What was on the wire when the drain began may still arrive.
-const WIRE: Duration = Duration::from_secs(1);
+const WIRE: Duration = Duration::from_millis(500);
 
 /// Many more than are called until the drain begins, on a slow machine too.
 const N_PEOPLE: u32 = 30;

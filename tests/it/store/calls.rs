@@ -13,6 +13,8 @@ use dialtone::{
     store::{CallFilter, Commit, EnrollmentFilter, PageRequest, Store, StoreError},
 };
 
+use futures_util::future::join_all;
+
 use super::{data::*, home::Home};
 
 pub async fn a_commit_saves_the_enrollment_the_call_and_the_events(home: Arc<Home>) {
@@ -77,6 +79,47 @@ pub async fn a_commit_from_an_old_version_changes_nothing(home: Arc<Home>) {
     assert_eq!(found.unwrap(), Some(open.enrollment));
     let log = store.call_events(campaign.tenant, id).await.unwrap();
     assert_eq!(log.len(), 1);
+}
+
+pub async fn of_commits_at_once_only_the_late_ones_are_refused(home: Arc<Home>) {
+    const N: u32 = 60;
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, N).await;
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, N)).await.unwrap();
+    assert_eq!(claimed.len(), N as usize);
+    // Every tenth is committed twice from the same version.
+    let commits: Vec<Commit> = claimed
+        .iter()
+        .zip(0..)
+        .flat_map(|(enrollment, i)| {
+            let n = if i % 10 == 0 { 2 } else { 1 };
+            (0..n).map(|late| opened(enrollment, NOW + seconds(late)))
+        })
+        .collect();
+    let saved = join_all(commits.iter().map(|commit| store.commit(commit))).await;
+
+    let mut n_refused = 0;
+    for (commit, saved) in commits.iter().zip(saved) {
+        let attempt = commit.attempt.as_ref().unwrap();
+        let call = store.find_call(campaign.tenant, attempt.id).await;
+        let call = call.unwrap().unwrap();
+        match saved {
+            Ok(()) => assert_eq!(call.attempt, *attempt),
+            Err(StoreError::Conflict { .. }) => {
+                n_refused += 1;
+                assert_ne!(call.attempt, *attempt);
+            }
+            Err(other) => panic!("{other}"),
+        }
+        let log = store.call_events(campaign.tenant, attempt.id).await;
+        assert_eq!(log.unwrap().len(), 1);
+    }
+    assert_eq!(n_refused, N / 10);
+    let (tenant, campaign) = (campaign.tenant, campaign.id);
+    let log = store.events_after(tenant, campaign, 0, limit(1_000)).await;
+    let seqs: Vec<u64> = log.unwrap().iter().map(|event| event.seq).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
 }
 
 pub async fn calls_are_listed_latest_first_and_filtered(home: Arc<Home>) {

@@ -3,8 +3,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use dialtone::{
     domain::{
         campaign::{Campaign, CampaignStatus, PauseReason},
+        enrollment::EnrollmentState,
         ids::{NodeId, PlaceKey, TenantId},
         outcome::Outcome,
+        rules::Rule,
     },
     store::{ClaimRequest, Store, StoreError},
 };
@@ -68,7 +70,7 @@ pub async fn due_ones_are_claimed_soonest_first(home: Arc<Home>) {
     let claimed = store.claim_due(&request).await.unwrap();
     let numbers: Vec<_> = claimed
         .iter()
-        .map(|enrollment| enrollment.phone.as_str())
+        .map(|enrollment| enrollment.phone.shown())
         .collect();
     let digits = |i: u32| format!("+1202{i:07}");
     assert_eq!(numbers, [3, 4, 5, 0, 1, 2].map(digits));
@@ -511,4 +513,98 @@ pub async fn a_tenant_is_added_once(home: Arc<Home>) {
     store.ensure_tenant(tenant).await.unwrap();
     store.ensure_tenant(tenant).await.unwrap();
     assert_eq!(store.list_tenants().await.unwrap(), [tenant]);
+}
+
+pub async fn whom_a_rule_put_off_is_due_when_it_is_released(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 7).await;
+    let beside = campaign_beside(&*store, &campaign).await;
+    let (tenant, id) = (campaign.tenant, campaign.id);
+    let elsewhere = people(20, 1);
+    store
+        .enroll(tenant, beside.id, &elsewhere, NOW)
+        .await
+        .unwrap();
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, 6)).await.unwrap();
+    let other = store.claim_due(&claim(&beside, holder, 1)).await.unwrap();
+    let tomorrow = NOW + seconds(86_400);
+    let rules = [Rule::FrequencyCap, Rule::MinimumGap];
+    // Two are put off by the rules in question, one of another campaign too; one by another rule; one
+    // waits for a retry; one is open; one is in a claim, one was never touched.
+    let mut held = Vec::new();
+    for (enrollment, rule) in claimed.iter().zip(rules).chain([(&other[0], rules[0])]) {
+        let put_off = put_off(enrollment, rule, tomorrow);
+        store.commit(&put_off).await.unwrap();
+        held.push(put_off.enrollment);
+    }
+    let destination = put_off(&claimed[2], Rule::Destination, tomorrow);
+    store.commit(&destination).await.unwrap();
+    let busy = opened(&claimed[3], NOW);
+    store.commit(&busy).await.unwrap();
+    let retry = ended(&busy.enrollment, Outcome::Busy, Some(tomorrow));
+    store.commit(&retry).await.unwrap();
+    let open = opened(&claimed[4], NOW);
+    store.commit(&open).await.unwrap();
+
+    let later = NOW + seconds(10);
+    let strangers = store.release_held(fresh(TenantId::new), id, &rules, later);
+    assert_eq!(strangers.await.unwrap(), 0);
+    assert_eq!(
+        store.release_held(tenant, id, &rules, later).await.unwrap(),
+        2
+    );
+
+    // What is decided on a claim goes by the rules that were.
+    let late = put_off(&claimed[5], Rule::MinimumGap, tomorrow);
+    let refused = store.commit(&late).await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict { .. })),
+        "{refused:?}"
+    );
+    for enrollment in &held[..2] {
+        let late = put_off(enrollment, Rule::MinimumGap, tomorrow);
+        let refused = store.commit(&late).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict { .. })),
+            "{refused:?}"
+        );
+        let now_due = store
+            .find_enrollment(tenant, enrollment.id)
+            .await
+            .unwrap()
+            .unwrap();
+        let state = EnrollmentState::Waiting {
+            due_at: later,
+            held_by: match &enrollment.state {
+                EnrollmentState::Waiting { held_by, .. } => *held_by,
+                _ => None,
+            },
+        };
+        assert_eq!(now_due.state, state);
+    }
+    for unchanged in [
+        &held[2],
+        &destination.enrollment,
+        &retry.enrollment,
+        &open.enrollment,
+    ] {
+        let found = store.find_enrollment(tenant, unchanged.id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(unchanged));
+    }
+    let mut request = claim(&campaign, holder, 9);
+    request.now = later;
+    let mut again = phones(&*store, &request).await;
+    again.sort();
+    assert_eq!(again, [0, 1, 5, 6].map(number));
+    // Asking again releases nobody who is in a claim, but ends the claims.
+    assert_eq!(
+        store.release_held(tenant, id, &rules, later).await.unwrap(),
+        0
+    );
+    let mut once_more = phones(&*store, &request).await;
+    once_more.sort();
+    assert_eq!(once_more, again);
+    let progress = store.progress(tenant, id).await.unwrap();
+    assert_eq!((progress.n_enrolled, progress.n_open), (7, 1));
 }

@@ -344,7 +344,7 @@ pub async fn calls_to_a_person_are_found_over_all_campaigns(home: Arc<Home>) {
         .unwrap();
     let holder = lease(&*store, &first).await;
     let claimed = store.claim_due(&claim(&first, holder, 2)).await.unwrap();
-    let person = claimed[0].phone.clone();
+    let person = claimed[0].phone.known().unwrap().clone();
     let busy = opened(&claimed[0], NOW + seconds(10));
     store.commit(&busy).await.unwrap();
     let open_to = async || ids(&store.open_calls_to(tenant, &person).await.unwrap());

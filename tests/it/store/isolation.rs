@@ -182,7 +182,8 @@ async fn reach(store: &dyn Store, tenant: TenantId, full: &Full) -> Vec<u64> {
 
 /// How much each counting method gives `tenant` under the ids of `full`.
 async fn reach_figures(store: &dyn Store, tenant: TenantId, full: &Full) -> Vec<u64> {
-    let (campaign, phone) = (full.campaign, &full.enrollment.phone);
+    let campaign = full.campaign;
+    let phone = full.enrollment.phone.known().unwrap();
     let waiting = store.waiting(tenant, campaign, NOW).await.unwrap();
     let by_rule = store.finished_by_rule(tenant, campaign).await.unwrap();
     let totals = store.call_totals(tenant, campaign, NOW).await.unwrap();

@@ -1,7 +1,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dialtone::{
-    domain::{attempt::AttemptState, ids::TenantId},
+    domain::{
+        attempt::AttemptState,
+        halt::{Halt, HaltScope, Halts},
+        ids::TenantId,
+    },
     store::{Deployment, StoreError},
 };
 use mongodb::bson::doc;
@@ -75,6 +79,51 @@ pub async fn the_deployment_is_kept(home: Arc<Home>) {
     assert_eq!(store.deployment().await.unwrap(), Some(deployment));
 }
 
+// proves F-07
+pub async fn emergency_stops_are_kept_until_they_are_lifted(home: Arc<Home>) {
+    let store = home.open().await;
+    let (own, other) = (fresh(TenantId::new), fresh(TenantId::new));
+    let scope = HaltScope::Tenant(own);
+    let none = Halts::default();
+    assert_eq!(store.halts(own).await.unwrap(), none);
+    let halt = |by: &str| Halt {
+        at: NOW,
+        by: by.to_owned(),
+        reason: Some("wrong prompt".to_owned()),
+        ends_talks: true,
+    };
+    let (ann, ben) = (halt("ann@example.com"), halt("ben@example.com"));
+    store.save_halt(scope, Some(&ben)).await.unwrap();
+    store.save_halt(scope, Some(&ann)).await.unwrap();
+    let of_tenant = Halts {
+        tenant: Some(ann.clone()),
+        installation: None,
+    };
+    // By any handle, and by nobody else's name.
+    let beside = home.open().await;
+    assert_eq!(beside.halts(own).await.unwrap(), of_tenant);
+    assert_eq!(beside.halts(other).await.unwrap(), none);
+
+    let everywhere = HaltScope::Installation;
+    store.save_halt(everywhere, Some(&ben)).await.unwrap();
+    let of_both = Halts {
+        tenant: Some(ann),
+        installation: Some(ben.clone()),
+    };
+    assert_eq!(beside.halts(own).await.unwrap(), of_both);
+    let of_all = Halts {
+        tenant: None,
+        installation: Some(ben),
+    };
+    assert_eq!(beside.halts(other).await.unwrap(), of_all);
+    store.save_halt(scope, None).await.unwrap();
+    assert_eq!(beside.halts(own).await.unwrap(), of_all);
+    store.save_halt(everywhere, None).await.unwrap();
+    store.save_halt(everywhere, None).await.unwrap();
+    assert_eq!(beside.halts(own).await.unwrap(), none);
+    assert_eq!(store.deployment().await.unwrap(), None);
+}
+
 pub async fn a_newer_schema_is_refused(home: Arc<Home>) {
     drop(home.open().await);
     home.pretend_newer().await;
@@ -137,7 +186,7 @@ pub async fn a_call_is_found_before_its_commit_is_complete(home: Arc<Home>) {
     assert_eq!(call.map(|call| call.attempt), dialing.attempt);
     assert_eq!(n_cut_short(&home).await, 0);
 
-    let to = &open.enrollment.phone;
+    let to = open.enrollment.phone.known().unwrap();
     cut_short(&home).await;
     let calls = store.open_calls_to(tenant, to).await.unwrap();
     assert_eq!(calls.len(), 1);

@@ -145,6 +145,21 @@ impl Client {
         self.finish(self.http.post(url).multipart(form)).await
     }
 
+    /// Posts a CSV as it is.
+    pub async fn post_csv(&self, path: &str, csv: &str) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.base));
+        let request = request.header(header::CONTENT_TYPE, "text/csv");
+        self.finish(request.body(csv.to_owned())).await
+    }
+
+    /// Posts a CSV as the only part of a form.
+    pub async fn post_csv_form(&self, path: &str, part: &str, csv: &str) -> Answer {
+        let file = multipart::Part::text(csv.to_owned()).file_name("people.csv");
+        let form = multipart::Form::new().part(part.to_owned(), file);
+        let request = self.http.post(format!("{}{path}", self.base));
+        self.finish(request.multipart(form)).await
+    }
+
     /// Posts fields to `url` and `path` with the signature that `auth_token` makes.
     pub async fn form(
         &self,

@@ -1,12 +1,12 @@
 //! Where a test keeps its records, and how they are cleared away.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use dialtone::{
     clock::{Clock as _, SystemClock},
     store::{Store, mongo::MongoStore, sqlite::SqliteStore},
 };
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 
 /// The kinds of store, and the ways audio can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,55 @@ impl Place {
         }
     }
 
+    /// Every record, past the store, one a line.
+    pub async fn dump(&self) -> String {
+        match self {
+            Self::Directory { directory, .. } => dump_file(&directory.path().join("dialtone.db")),
+            Self::Database { uri, name } => dump_database(uri, name).await,
+        }
+    }
+
     async fn clear(&self) {
         if let Self::Database { uri, name } = self {
             let client = mongodb::Client::with_uri_str(uri).await.unwrap();
             client.database(name).drop().await.unwrap();
         }
     }
+}
+
+fn dump_file(path: &Path) -> String {
+    let file = rusqlite::Connection::open(path).unwrap();
+    let mut tables = file
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        .unwrap();
+    let tables = tables.query_map([], |row| row.get(0)).unwrap();
+    let tables: Vec<String> = tables.collect::<Result<_, _>>().unwrap();
+    let mut lines = String::new();
+    for table in tables {
+        let mut rows = file.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let n_columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let cells = (0..n_columns).map(|n| row.get::<_, rusqlite::types::Value>(n).unwrap());
+            lines += &format!("{table} {:?}\n", cells.collect::<Vec<_>>());
+        }
+    }
+    lines
+}
+
+async fn dump_database(uri: &str, name: &str) -> String {
+    let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+    let database = client.database(name);
+    let mut lines = String::new();
+    for collection in database.list_collection_names().await.unwrap() {
+        let documents = database.collection::<mongodb::bson::Document>(&collection);
+        let documents = documents.find(Default::default()).await.unwrap();
+        let documents: Vec<_> = documents.try_collect().await.unwrap();
+        for document in documents {
+            lines += &format!("{collection} {document}\n");
+        }
+    }
+    lines
 }
 
 /// Runs a case in a place of its own, clears it away whatever came of it, and passes on its panic.
