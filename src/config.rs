@@ -238,6 +238,9 @@ const MIN_LEASE_MS: u64 = 300;
 /// Audio that is late by more is noticed.
 const MAX_TICK_US: u64 = 20_000;
 
+/// No machine has processors for more threads than this to carry audio.
+const MAX_MEDIA_WORKERS: usize = 256;
+
 /// Reads variables and remembers what is wrong with them, so that all is reported at once.
 struct Reader {
     vars: BTreeMap<String, String>,
@@ -474,6 +477,10 @@ impl Reader {
             }
         };
         let n_workers: usize = self.parse("DIALTONE_MEDIA_WORKERS", "0", "a number of threads");
+        if n_workers > MAX_MEDIA_WORKERS {
+            let what = format!("{n_workers} is above {MAX_MEDIA_WORKERS}");
+            self.problem("DIALTONE_MEDIA_WORKERS", what);
+        }
         let tick: u64 = self.parse("DIALTONE_MEDIA_TICK_US", "1000", "a number of microseconds");
         if tick > MAX_TICK_US {
             let what = format!("{tick} is above {MAX_TICK_US}");
@@ -625,6 +632,7 @@ mod tests {
         assert_eq!(media(&chosen), Ok(expected));
         assert!(media(&[("DIALTONE_MEDIA", "carrier pigeon")]).is_err());
         assert!(media(&[("DIALTONE_MEDIA_TICK_US", "20001")]).is_err());
+        assert!(media(&[("DIALTONE_MEDIA_WORKERS", "257")]).is_err());
     }
 
     #[test]
