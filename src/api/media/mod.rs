@@ -170,48 +170,44 @@ pub async fn twilio(
     }
     let span = info_span!("call", attempt_id = %attempt, campaign_id = tracing::field::Empty,
         contact_id = tracing::field::Empty, call_sid = tracing::field::Empty);
-    let raw = state
-        .media
-        .workers
-        .is_some()
-        .then(|| raw::upgrade_of(&parts))
-        .flatten();
+    let raw = raw::upgrade_of(&parts).zip(state.media.workers.clone());
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
         Err(rejection) => return Ok(rejection.into_response()),
     };
-    let Some(raw) = raw else {
-        return Ok(upgrade
+    let tasks = state.media.tasks.clone();
+    // On the tracker, so that ending the process waits for the talk.
+    Ok(match raw {
+        Some((raw, workers)) => {
+            let answer = raw.answer();
+            tasks.spawn(take_over(state, attempt, raw, workers).instrument(span));
+            answer
+        }
+        None => upgrade
             .max_message_size(MAX_FRAME)
             .max_frame_size(MAX_FRAME)
-            .on_upgrade(move |socket| spawn(state, attempt, Socket::Tasks(socket), span)));
-    };
-    let answer = raw.answer();
-    tokio::spawn(async move {
-        match raw.socket().await {
-            Some(socket) => spawn(state, attempt, Socket::Raw(socket), span).await,
-            None => warn!("a media socket could not be taken over"),
-        }
-    });
-    Ok(answer)
+            .on_upgrade(move |socket| async move {
+                let talk = carry(state, attempt, Socket::Tasks(socket)).instrument(span);
+                drop(tasks.spawn(talk).await);
+            }),
+    })
 }
 
-/// Carries one call on the tracker, so that ending the process waits for the talk.
-async fn spawn(state: ApiState, attempt: AttemptId, socket: Socket, span: tracing::Span) {
-    let tasks = state.media.tasks.clone();
-    drop(
-        tasks
-            .spawn(carry(state, attempt, socket).instrument(span))
-            .await,
-    );
+/// Carries one call once its socket is out of the HTTP server.
+async fn take_over(state: ApiState, attempt: AttemptId, raw: raw::RawUpgrade, workers: Workers) {
+    match tokio::time::timeout(START_WITHIN, raw.socket()).await {
+        Ok(Some(socket)) => carry(state, attempt, Socket::Raw(socket, workers)).await,
+        Ok(None) => warn!("a media socket could not be taken over"),
+        Err(_) => warn!("a media socket was not opened in time"),
+    }
 }
 
 /// A media socket after its handshake.
 enum Socket {
     /// As tasks read it.
     Tasks(WebSocket),
-    /// As a worker takes it.
-    Raw(raw::RawSocket),
+    /// As a worker takes it, and which workers.
+    Raw(raw::RawSocket, Workers),
 }
 
 impl Socket {
@@ -219,7 +215,7 @@ impl Socket {
         let first = async {
             match self {
                 Self::Tasks(socket) => tasks::first_frame(socket).await,
-                Self::Raw(socket) => socket.first_frame().await,
+                Self::Raw(socket, _) => socket.first_frame().await,
             }
         };
         tokio::time::timeout(START_WITHIN, first)
@@ -330,24 +326,23 @@ async fn bridge(
     report: mpsc::Sender<BridgeEvent>,
     stop: CancellationToken,
 ) -> (BridgeEnd, Open) {
-    match (socket, &media.workers) {
-        (Socket::Raw(socket), Some(workers)) => {
+    match socket {
+        Socket::Raw(socket, workers) => {
             let callee = match socket.into_callee(stream) {
                 Ok(callee) => callee,
                 Err(error) => return (unusable(&error), Open::Gone),
             };
             let (end, held) = media
                 .bridge
-                .run_on(workers, callee, &brief, report, &stop)
+                .run_on(&workers, callee, &brief, report, &stop)
                 .await;
             (end, Open::Worker(held))
         }
-        (Socket::Tasks(socket), _) => {
+        Socket::Tasks(socket) => {
             let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
             let end = media.bridge.run(leg, brief, report, stop).await;
             (end, Open::Tasks(pumps))
         }
-        (Socket::Raw(_), None) => unreachable!("sockets are taken over for workers alone"),
     }
 }
 
