@@ -10,6 +10,8 @@ mod library;
 mod limit;
 mod peers;
 mod report;
+mod stamp;
+mod wire;
 mod words;
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};

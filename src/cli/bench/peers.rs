@@ -1,12 +1,7 @@
 //! The two ends of many calls, played by one thread: a carrier that sends what callees say, and an
 //! agent's server that speaks. What each hears of the other tells how late it is and what is missing.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Read as _, Write as _},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
 use mio::{
     Events, Interest, Poll, Token,
@@ -15,9 +10,14 @@ use mio::{
 use tokio::time::Instant;
 
 use crate::websocket::{
-    Limits, Message, NORMAL, Reader, Role,
+    Message, NORMAL, Role,
     handshake::{Request, accept_key},
     write,
+};
+
+use super::{
+    stamp::{Stamp, payload},
+    wire::Wire,
 };
 
 /// Frames are 20 ms apart. Each call speaks in one of so many slots of them, so that frames do not come
@@ -25,19 +25,9 @@ use crate::websocket::{
 const SLOTS: usize = 200;
 /// In microseconds.
 const SLOT: u64 = 100;
-/// What either end may be sent.
-const LIMITS: Limits = Limits {
-    frame: 64 * 1024,
-    message: 64 * 1024,
-};
+/// Calls begin so many microseconds apart.
+const BETWEEN_CALLS: u64 = 2000;
 const LISTENER: Token = Token(usize::MAX - 1);
-/// The rest of 160 bytes of base64 behind the 32 characters that tell whose they are.
-const TAIL: &str = concat!(
-    "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/",
-    "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/",
-    "f39/f39/f39/f39/f39/fw=="
-);
-
 /// How a round goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -131,95 +121,33 @@ enum AgentState {
     Gone,
 }
 
-/// A socket with what did not fit.
-struct Wire {
-    socket: TcpStream,
-    reader: Reader,
-    received: Vec<u8>,
-    unsent: Vec<u8>,
-    mask: Option<[u8; 4]>,
-    is_gone: bool,
+/// When what happens in a round, in microseconds.
+struct Times {
+    begun: u64,
+    settled: u64,
+    ends: u64,
+    over: u64,
 }
 
-impl Wire {
-    fn new(socket: TcpStream, role: Role) -> Self {
+impl Times {
+    /// A call every two milliseconds, then two seconds for all to be up and quiet.
+    fn of(plan: Plan, begun: u64) -> Self {
+        let whole = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let set_up = plan.n_calls as u64 * BETWEEN_CALLS + whole(plan.agent_delay);
+        let settled = begun + set_up + 2_000_000;
+        let ends = settled + whole(plan.measured);
         Self {
-            socket,
-            reader: Reader::new(role, LIMITS),
-            received: Vec::new(),
-            unsent: Vec::new(),
-            // Peers of a benchmark need no secret key, only the work of one.
-            mask: (role == Role::Client).then_some(*b"mask"),
-            is_gone: false,
+            begun,
+            settled,
+            ends,
+            over: ends + 3_000_000,
         }
     }
 
-    fn text(&mut self, parts: &[&str]) {
-        write::text(&mut self.unsent, self.mask, parts);
-        self.flush();
-    }
-
-    fn raw(&mut self, text: &str) {
-        self.unsent.extend_from_slice(text.as_bytes());
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        while !self.unsent.is_empty() && !self.is_gone {
-            match self.socket.write(&self.unsent) {
-                Ok(n) => {
-                    self.unsent.drain(..n);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.is_gone = true,
-            }
-        }
-    }
-
-    fn receive(&mut self, scratch: &mut [u8]) {
-        loop {
-            match self.socket.read(scratch) {
-                Ok(0) => {
-                    self.is_gone = true;
-                    return;
-                }
-                Ok(n) => self.received.extend_from_slice(&scratch[..n]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.is_gone = true;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The HTTP head that was received, taken out; none while it is not whole.
-    fn head(&mut self) -> Option<String> {
-        let end = self.received.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
-        let head: Vec<u8> = self.received.drain(..end).collect();
-        Some(String::from_utf8_lossy(&head).into_owned())
-    }
-
-    /// Gives each message that was received to `take`.
-    fn messages(&mut self, mut take: impl FnMut(Message<'_>)) {
-        let mut consumed = 0;
-        loop {
-            match self.reader.next(&mut self.received[consumed..]) {
-                Ok(step) => {
-                    consumed += step.consumed;
-                    let Some(message) = step.message else {
-                        break;
-                    };
-                    take(message);
-                }
-                Err(_) => {
-                    self.is_gone = true;
-                    break;
-                }
-            }
-        }
-        self.received.drain(..consumed);
+    /// How many calls should have begun.
+    fn n_due(&self, plan: Plan, now: u64) -> usize {
+        plan.n_calls
+            .min(((now - self.begun) / BETWEEN_CALLS) as usize)
     }
 }
 
@@ -258,13 +186,8 @@ impl Peers {
         look(Moment::Idle);
         let mut events = Events::with_capacity(4096);
         let mut scratch = vec![0; 64 * 1024];
-        let mut tick = self.now() / SLOT;
-        let begun = self.now();
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        // A call every two milliseconds, then a second for all to be up and quiet.
-        let settled = begun + plan.n_calls as u64 * 2000 + micros(plan.agent_delay) + 2_000_000;
-        let ends = settled + micros(plan.measured);
-        let over = ends + 3_000_000;
+        let times = Times::of(plan, self.now());
+        let mut tick = times.begun / SLOT;
         loop {
             self.poll
                 .poll(&mut events, Some(Duration::from_millis(1)))?;
@@ -272,36 +195,34 @@ impl Peers {
                 self.on_ready(event.token(), &mut scratch)?;
             }
             let now = self.now();
-            let due = plan.n_calls.min(((now - begun) / 2000) as usize);
-            while self.calls.len() < due {
+            while self.calls.len() < times.n_due(plan, now) {
                 self.begin_call(bridge)?;
             }
-            if !self.is_measured && now >= settled && now < ends {
+            if !self.is_measured && now >= times.settled && now < times.ends {
                 self.begin_measuring();
                 look(Moment::Begin);
             }
-            if self.is_measured && now >= ends {
+            if self.is_measured && now >= times.ends {
                 self.is_measured = false;
                 look(Moment::End);
                 self.hang_up();
             }
             // Both ends stop when measuring ends, so that what is on its way arrives.
-            if now < ends {
-                while tick < now / SLOT {
-                    tick += 1;
-                    self.speak(tick);
-                }
+            while now < times.ends && tick < now / SLOT {
+                tick += 1;
+                self.speak(tick);
             }
-            let is_quiet = self
-                .agents
-                .iter()
-                .all(|it| matches!(it.state, AgentState::Gone));
-            if now >= over || (now >= ends && is_quiet) {
+            if now >= times.over || (now >= times.ends && self.is_quiet()) {
                 break;
             }
         }
         self.count_failures();
         Ok(std::mem::take(&mut self.seen))
+    }
+
+    fn is_quiet(&self) -> bool {
+        let is_gone = |agent: &Agent| matches!(agent.state, AgentState::Gone);
+        self.agents.iter().all(is_gone)
     }
 
     fn now(&self) -> u64 {
@@ -645,34 +566,9 @@ impl Agent {
     }
 }
 
-/// What a frame's audio tells: whose it is, its number, and when it was sent.
-struct Stamp {
-    call: usize,
-    number: u32,
-    at: u64,
-}
-
-impl Stamp {
-    /// The stamp of a frame with audio.
-    fn of(text: &str) -> Option<Self> {
-        let end = text.find(&TAIL[..16])?;
-        let stamp = text.get(end.checked_sub(32)?..end)?;
-        let hex = |range: std::ops::Range<usize>| u64::from_str_radix(stamp.get(range)?, 16).ok();
-        Some(Self {
-            call: usize::try_from(hex(0..8)?).ok()?,
-            number: u32::try_from(hex(8..16)?).ok()?,
-            at: hex(16..32)?,
-        })
-    }
-}
-
 /// The slot of the `n`th who speaks: far from those of its neighbours.
 fn slot_of(n: usize) -> usize {
     n * 77 % SLOTS
-}
-
-fn payload(call: usize, number: u32, at: u64) -> String {
-    format!("{call:08x}{number:08x}{at:016x}{TAIL}")
 }
 
 fn mark_name(text: &str) -> Option<&str> {
@@ -691,18 +587,4 @@ fn count(seen: &mut Seen, wanted: u32, number: u32) {
 
 fn micros(duration: u64) -> u32 {
     u32::try_from(duration).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_of_the_benchmark_is_20_ms_and_tells_whose_it_is() {
-        let payload = payload(7, 8, 9);
-        assert_eq!(payload.len(), 216);
-        let text = format!("{{\"payload\":\"{payload}\"}}");
-        let stamp = Stamp::of(&text).unwrap();
-        assert_eq!((stamp.call, stamp.number, stamp.at), (7, 8, 9));
-    }
 }
