@@ -23,6 +23,10 @@ use super::{
 /// While this much waits for the callee or for reports, nothing more is read from the agent.
 pub(super) const MAX_WAITING: usize = 256;
 
+/// While this much waits for reports, keys are reported no more. Far above [`MAX_WAITING`], so that the
+/// first keys are reported whatever the agent says.
+const MAX_KEYS_WAITING: usize = 4 * MAX_WAITING;
+
 /// Whether the call goes on, or how it ended.
 pub(super) type Flow = ControlFlow<BridgeEnd>;
 
@@ -46,6 +50,8 @@ pub(super) trait Outputs {
     fn agent_is_ready(&mut self);
     /// The agent takes nothing more.
     fn agent_is_done(&mut self);
+    /// How much of what was reported waits.
+    fn n_unreported(&self) -> usize;
     /// Tells what happened.
     fn report(&mut self, event: BridgeEvent);
 }
@@ -108,7 +114,9 @@ impl Call {
         match event {
             FromCallee::Audio(payload) => self.on_callee_audio(Cow::Owned(payload), now, out),
             FromCallee::Key(key) => {
-                out.report(BridgeEvent::Key(key));
+                if out.n_unreported() < MAX_KEYS_WAITING {
+                    out.report(BridgeEvent::Key(key));
+                }
                 out.pass_key(key);
                 self.bound_unheard(out);
             }

@@ -81,6 +81,10 @@ impl Outputs for Ends {
         self.to_agent.disconnect();
     }
 
+    fn n_unreported(&self) -> usize {
+        self.report.n_waiting()
+    }
+
     fn report(&mut self, event: BridgeEvent) {
         self.report.push(event);
     }

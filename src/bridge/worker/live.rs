@@ -1,10 +1,12 @@
-//! One call in a worker: two sockets around a [`Call`], and its last moments.
+//! One call in a worker: two sockets around a [`Call`], and its last moments. What comes from the
+//! sockets is read in [`receive`], what goes to them is in [`super::ends`].
+
+mod receive;
 
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     io, mem,
-    ops::ControlFlow::{Break, Continue},
+    ops::ControlFlow::Break,
     time::{Duration, Instant},
 };
 
@@ -12,16 +14,19 @@ use mio::{Registry, Token};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    agents::{AgentEnd, AgentEvent, Dialect, Heard, ToAgent, link::MAX_MESSAGE_BYTES},
+    agents::{AgentEnd, AgentEvent, Dialect, link::MAX_MESSAGE_BYTES},
     bridge::{
         BridgeEnd, BridgeEvent, BridgeSettings,
-        call::{Call, Flow, MAX_WAITING, Outputs},
+        call::{Call, Flow, Outputs as _},
     },
-    telephony::media::{self, StreamDialect, ToCallee},
-    websocket::{Limits, Message, NORMAL, ProtocolError, Role},
+    telephony::media::StreamDialect,
+    websocket::{Limits, NORMAL, Role},
 };
 
-use super::socket::{Inbox, Outbox, Stream};
+use super::{
+    ends::{AgentStage, Ends},
+    socket::{Inbox, Stream},
+};
 
 /// The largest frame the carrier may send; an ordinary one has 400 bytes.
 const CALLEE_LIMITS: Limits = Limits {
@@ -32,13 +37,9 @@ const AGENT_LIMITS: Limits = Limits {
     frame: MAX_MESSAGE_BYTES,
     message: MAX_MESSAGE_BYTES,
 };
-/// What is put into frames before a socket has taken it; the rest waits as messages, which can still
-/// be dropped.
-const MAX_UNSENT: usize = 16 * 1024;
-/// Answers to somebody who takes none are not kept beyond this, in bytes.
-const MAX_ANSWERS: usize = 64 * 1024;
-/// How often one socket is read before the others have their turn.
-const MAX_READS: usize = 8;
+/// Answers to somebody who takes none are not kept beyond this, in bytes. More than the longest frame
+/// of audio with what was unsent before it.
+const MAX_ANSWERS: usize = 128 * 1024;
 /// How long the agent's socket may take nothing before nobody reads it.
 const AGENT_STUCK: Duration = Duration::from_secs(5);
 /// How long the carrier's socket may take nothing before it counts as dead.
@@ -80,6 +81,8 @@ pub(super) struct Live {
     closing_within: Duration,
     callee: Option<Half>,
     agent: Option<Half>,
+    /// How much may wait for the agent, in bytes; its opening may be long.
+    most_to_agent: usize,
     ends: Ends,
     stage: Stage,
     /// The agent was left; by then its socket is closed.
@@ -114,201 +117,6 @@ enum Stage {
     },
 }
 
-/// What the call's decisions go to.
-struct Ends {
-    callee_dialect: Box<dyn StreamDialect>,
-    to_callee: Outbox,
-    /// What waits for the carrier's socket.
-    speech: VecDeque<ToCallee>,
-    agent_dialect: Option<Box<dyn Dialect>>,
-    to_agent: Outbox,
-    /// What waits for the agent.
-    unheard: VecDeque<ToAgent>,
-    agent: AgentStage,
-    reports: Reports,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AgentStage {
-    Opening,
-    Ready,
-    Done,
-}
-
-/// Reports on their way out. A full channel never stops the worker.
-struct Reports {
-    channel: Option<mpsc::Sender<BridgeEvent>>,
-    waiting: VecDeque<BridgeEvent>,
-}
-
-impl Reports {
-    fn push(&mut self, event: BridgeEvent) {
-        self.waiting.push_back(event);
-        self.forward();
-    }
-
-    fn forward(&mut self) {
-        let Some(channel) = &self.channel else {
-            self.waiting.clear();
-            return;
-        };
-        while let Some(event) = self.waiting.pop_front() {
-            match channel.try_send(event) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(event)) => {
-                    self.waiting.push_front(event);
-                    return;
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => return self.close(),
-            }
-        }
-        // An empty queue keeps no room.
-        self.waiting = VecDeque::new();
-    }
-
-    fn close(&mut self) {
-        self.channel = None;
-        self.waiting = VecDeque::new();
-    }
-}
-
-impl Ends {
-    fn write_to_callee(&mut self, message: &ToCallee) {
-        match message {
-            ToCallee::Audio(payload) => {
-                let frame = self.callee_dialect.audio(payload);
-                self.to_callee.text(&frame.parts());
-            }
-            other => {
-                if let Some(text) = self.callee_dialect.message(other) {
-                    self.to_callee.text(&[&text]);
-                }
-            }
-        }
-    }
-
-    fn write_to_agent(&mut self, command: &ToAgent) {
-        let Some(dialect) = &self.agent_dialect else {
-            return;
-        };
-        match command {
-            ToAgent::Audio(payload) => self.to_agent.text(&dialect.audio(payload).parts()),
-            ToAgent::Key(key) => self.to_agent.text(&[&dialect.key(*key)]),
-            ToAgent::Close => {}
-        }
-    }
-
-    fn callee_takes_more(&self) -> bool {
-        takes_more(&self.to_callee)
-    }
-
-    fn agent_takes_more(&self) -> bool {
-        self.agent == AgentStage::Ready && takes_more(&self.to_agent)
-    }
-
-    /// Puts what waits for the callee into frames, as much as may be. Returns whether there was any.
-    fn refill_callee(&mut self) -> bool {
-        let had_any = !self.speech.is_empty();
-        while self.callee_takes_more() {
-            match self.speech.pop_front() {
-                Some(message) => self.write_to_callee(&message),
-                None => break,
-            }
-        }
-        if had_any && self.speech.is_empty() {
-            self.speech = VecDeque::new();
-        }
-        had_any
-    }
-
-    fn refill_agent(&mut self) -> bool {
-        let had_any = !self.unheard.is_empty();
-        while self.agent_takes_more() {
-            match self.unheard.pop_front() {
-                Some(command) => self.write_to_agent(&command),
-                None => break,
-            }
-        }
-        if had_any && self.unheard.is_empty() {
-            self.unheard = VecDeque::new();
-        }
-        had_any
-    }
-
-    fn has_room(&self) -> bool {
-        self.speech.len() < MAX_WAITING && self.reports.waiting.len() < MAX_WAITING
-    }
-}
-
-fn takes_more(outbox: &Outbox) -> bool {
-    outbox.stuck_since().is_none() && outbox.n_bytes() < MAX_UNSENT
-}
-
-impl Outputs for Ends {
-    fn play(&mut self, payload: Cow<'_, str>) {
-        if self.speech.is_empty() && self.callee_takes_more() {
-            let frame = self.callee_dialect.audio(&payload);
-            self.to_callee.text(&frame.parts());
-        } else {
-            self.speech.push_back(ToCallee::Audio(payload.into_owned()));
-        }
-    }
-
-    fn tell_callee(&mut self, message: ToCallee) {
-        if self.speech.is_empty() && self.callee_takes_more() {
-            self.write_to_callee(&message);
-        } else {
-            self.speech.push_back(message);
-        }
-    }
-
-    fn drop_waiting_speech(&mut self) {
-        self.speech
-            .retain(|message| matches!(message, ToCallee::Clear | ToCallee::Close));
-    }
-
-    fn pass_audio(&mut self, payload: Cow<'_, str>) {
-        match &self.agent_dialect {
-            Some(dialect) if self.unheard.is_empty() && self.agent_takes_more() => {
-                self.to_agent.text(&dialect.audio(&payload).parts());
-            }
-            _ if self.agent == AgentStage::Done => {}
-            _ => self.unheard.push_back(ToAgent::Audio(payload.into_owned())),
-        }
-    }
-
-    fn pass_key(&mut self, key: char) {
-        if self.agent != AgentStage::Done {
-            self.unheard.push_back(ToAgent::Key(key));
-            self.refill_agent();
-        }
-    }
-
-    fn n_unheard(&self) -> usize {
-        self.unheard.len()
-    }
-
-    fn shorten_unheard(&mut self, limit: usize) -> u64 {
-        let n_excess = self.unheard.len().saturating_sub(limit);
-        self.unheard.drain(..n_excess);
-        n_excess as u64
-    }
-
-    fn agent_is_ready(&mut self) {
-        self.agent = AgentStage::Ready;
-        self.refill_agent();
-    }
-
-    fn agent_is_done(&mut self) {
-        self.agent = AgentStage::Done;
-        self.unheard = VecDeque::new();
-    }
-
-    fn report(&mut self, event: BridgeEvent) {
-        self.reports.push(event);
-    }
-}
-
 impl Live {
     /// A call whose agent is being opened. The worker feeds it what was received and registers it.
     pub fn new(new: NewCall, now: Instant) -> (Self, Vec<u8>) {
@@ -323,19 +131,8 @@ impl Live {
                 has_more: false,
             }),
             agent: None,
-            ends: Ends {
-                callee_dialect: new.dialect,
-                to_callee: Outbox::new(Role::Server),
-                speech: VecDeque::new(),
-                agent_dialect: None,
-                to_agent: Outbox::new(Role::Client),
-                unheard: VecDeque::new(),
-                agent: AgentStage::Opening,
-                reports: Reports {
-                    channel: Some(new.reports),
-                    waiting: VecDeque::new(),
-                },
-            },
+            most_to_agent: MAX_ANSWERS,
+            ends: Ends::new(new.dialect, new.reports),
             stage: Stage::Talking,
             agent_until: None,
             done: Some(new.done),
@@ -376,7 +173,9 @@ impl Live {
         if let Err(error) = stream.register(registered.0, registered.1) {
             return self.agent_is_refused(error.to_string(), now);
         }
-        self.ends.to_agent.text(&[&dialect.opening()]);
+        let opening = dialect.opening();
+        self.most_to_agent = MAX_ANSWERS + opening.len();
+        self.ends.to_agent.text(&[&opening]);
         self.ends.agent_dialect = Some(dialect);
         self.agent = Some(Half {
             stream,
@@ -455,7 +254,7 @@ impl Live {
 
     /// When [`Self::on_deadline`] has something to do, if nothing comes before.
     pub fn next_deadline(&self, now: Instant) -> Instant {
-        let again = (!self.ends.reports.waiting.is_empty()).then(|| now + REPORT_AGAIN);
+        let again = (self.ends.reports.n_waiting() > 0).then(|| now + REPORT_AGAIN);
         let callee_stuck = self
             .ends
             .to_callee
@@ -529,169 +328,6 @@ impl Live {
         match side {
             Side::Callee => self.callee.as_ref(),
             Side::Agent => self.agent.as_ref(),
-        }
-    }
-
-    /// Receives what a socket has. Returns whether it may have more.
-    fn read(&mut self, side: Side, is_ending: bool, scratch: &mut [u8], now: Instant) -> bool {
-        for _ in 0..MAX_READS {
-            let is_held_back = side == Side::Agent && !self.ends.has_room();
-            let half = match side {
-                Side::Callee => &mut self.callee,
-                Side::Agent => &mut self.agent,
-            };
-            let Some(half) = half else {
-                return false;
-            };
-            if is_held_back {
-                half.has_more = true;
-                return false;
-            }
-            half.has_more = false;
-            let received = half.stream.receive(scratch);
-            let is_short = half.stream.is_drained_by_short_read();
-            match received {
-                Ok(0) => {
-                    self.socket_is_gone(side, now);
-                    return false;
-                }
-                Ok(n) => {
-                    self.feed(side, &mut scratch[..n], now);
-                    if is_short && n < scratch.len() && !is_ending {
-                        return false;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    tracing::debug!(%error, ?side, "a call's socket broke");
-                    self.socket_is_gone(side, now);
-                    return false;
-                }
-            }
-        }
-        match side {
-            Side::Callee => self.callee.iter_mut().for_each(|half| half.has_more = true),
-            Side::Agent => self.agent.iter_mut().for_each(|half| half.has_more = true),
-        }
-        true
-    }
-
-    fn feed(&mut self, side: Side, bytes: &mut [u8], now: Instant) {
-        match side {
-            Side::Callee => self.feed_callee(bytes, now),
-            Side::Agent => self.feed_agent(bytes, now),
-        }
-    }
-
-    fn feed_callee(&mut self, bytes: &mut [u8], now: Instant) {
-        let Some(half) = &mut self.callee else {
-            return;
-        };
-        let (call, ends) = (&mut self.call, &mut self.ends);
-        let is_talking = matches!(self.stage, Stage::Talking);
-        let result = half.inbox.feed(bytes, |message| match message {
-            Message::Text(text) if is_talking => match read_callee(call, ends, text, now) {
-                Continue(()) => Continue(()),
-                Break(end) => Break(Stop::Over(end)),
-            },
-            Message::Ping(content) => {
-                ends.to_callee.pong(content);
-                Continue(())
-            }
-            Message::Close(close) => Break(Stop::Closed(close.map_or(NORMAL, |close| close.code))),
-            Message::Text(_) | Message::Binary(_) | Message::Pong(_) => Continue(()),
-        });
-        match result {
-            Ok(Continue(())) => {}
-            Ok(Break(Stop::Over(end))) => self.follow(Break(end), now),
-            Ok(Break(Stop::Closed(code))) => {
-                self.ends.to_callee.close(code, "");
-                self.flush_callee(now);
-                self.socket_is_gone(Side::Callee, now);
-            }
-            Err(error) => {
-                self.refuse(Side::Callee, error, now);
-                self.socket_is_gone(Side::Callee, now);
-            }
-        }
-    }
-
-    fn feed_agent(&mut self, bytes: &mut [u8], now: Instant) {
-        let Some(half) = &mut self.agent else {
-            return;
-        };
-        let (call, ends) = (&mut self.call, &mut self.ends);
-        let mut closed = None;
-        let is_talking = matches!(self.stage, Stage::Talking);
-        let result = half.inbox.feed(bytes, |message| match message {
-            Message::Text(text) if is_talking && ends.agent != AgentStage::Done => {
-                match read_agent(call, ends, text, now) {
-                    Continue(()) => Continue(()),
-                    Break(end) => Break(Stop::Over(end)),
-                }
-            }
-            Message::Ping(content) => {
-                ends.to_agent.pong(content);
-                Continue(())
-            }
-            Message::Close(close) => {
-                let end = ends
-                    .agent_dialect
-                    .as_mut()
-                    .map(|dialect| dialect.closed(close.map(|it| (it.code, it.reason))));
-                closed = end;
-                Break(Stop::Closed(close.map_or(NORMAL, |close| close.code)))
-            }
-            Message::Text(_) | Message::Binary(_) | Message::Pong(_) => Continue(()),
-        });
-        match result {
-            Ok(Continue(())) => {}
-            Ok(Break(Stop::Over(end))) => self.follow(Break(end), now),
-            Ok(Break(Stop::Closed(code))) => {
-                self.ends.to_agent.close(code, "");
-                self.flush_agent(now);
-                if let Some(end) = closed {
-                    self.end_agent(end, now);
-                }
-                self.leave_agent(now);
-            }
-            Err(error) => {
-                self.refuse(Side::Agent, error, now);
-                self.socket_is_gone(Side::Agent, now);
-            }
-        }
-        if self.ends.to_agent.n_bytes() > MAX_ANSWERS {
-            let detail = "the agent's connection took no more answers".to_owned();
-            self.end_agent(AgentEnd::Failed { detail }, now);
-        }
-    }
-
-    /// Tells the other end that it broke the protocol.
-    fn refuse(&mut self, side: Side, error: ProtocolError, now: Instant) {
-        tracing::debug!(%error, ?side, "a call's socket broke the protocol");
-        match side {
-            Side::Callee => {
-                self.ends.to_callee.close(error.close_code(), "");
-                self.flush_callee(now);
-            }
-            Side::Agent => {
-                self.ends.to_agent.close(error.close_code(), "");
-                self.flush_agent(now);
-            }
-        }
-    }
-
-    fn socket_is_gone(&mut self, side: Side, now: Instant) {
-        match side {
-            Side::Callee => self.callee_is_gone(now),
-            Side::Agent => {
-                self.drop_agent();
-                if let Some(dialect) = &mut self.ends.agent_dialect {
-                    let end = dialect.closed(None);
-                    self.end_agent(end, now);
-                }
-            }
         }
     }
 
@@ -769,7 +405,7 @@ impl Live {
         if matches!(self.stage, Stage::Ending { .. })
             && self.ends.speech.is_empty()
             && !self.ends.to_callee.has_something()
-            && self.ends.reports.waiting.is_empty()
+            && self.ends.reports.n_waiting() == 0
         {
             self.tell_end(now);
         }
@@ -832,45 +468,4 @@ impl Live {
             }
         }
     }
-}
-
-/// Why reading a socket's messages stopped.
-enum Stop {
-    Over(BridgeEnd),
-    Closed(u16),
-}
-
-fn read_callee(call: &mut Call, ends: &mut Ends, text: &str, now: Instant) -> Flow {
-    match ends.callee_dialect.read(text) {
-        Ok(Some(media::Heard::Audio(payload))) => call.on_callee_audio(payload, now, ends),
-        Ok(Some(media::Heard::Event(event))) => return call.on_callee(event, now, ends),
-        Ok(None) => {}
-        Err(error) => tracing::debug!(%error, "media frame skipped"),
-    }
-    Continue(())
-}
-
-fn read_agent(call: &mut Call, ends: &mut Ends, text: &str, now: Instant) -> Flow {
-    let Some(dialect) = &mut ends.agent_dialect else {
-        return Continue(());
-    };
-    let reading = match dialect.read(text, now) {
-        Ok(reading) => reading,
-        Err(error) => {
-            tracing::warn!(%error, "agent sent something that cannot be read");
-            return Continue(());
-        }
-    };
-    let flow = match reading.heard {
-        Heard::Nothing => Continue(()),
-        Heard::Audio { turn, payload } => {
-            call.on_agent_audio(turn, payload, now, ends);
-            Continue(())
-        }
-        Heard::Event(event) => call.on_agent(event, now, ends),
-    };
-    if let Some(answer) = reading.answer {
-        ends.to_agent.text(&[&answer]);
-    }
-    flow
 }

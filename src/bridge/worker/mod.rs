@@ -5,6 +5,7 @@
 //! sleeps; without calls it does not wake at all. What it does with a call is the same [`super::call`]
 //! that the tasks drive.
 
+mod ends;
 mod live;
 mod socket;
 
@@ -204,9 +205,11 @@ impl Workers {
         (end, held)
     }
 
+    /// A worker that is gone has no calls, and must not get them all.
     fn least_busy(&self) -> Arc<Handle> {
-        let n_calls = |worker: &&Arc<Handle>| worker.n_calls.load(Ordering::Relaxed);
-        let worker = self.inner.workers.iter().min_by_key(n_calls);
+        let burden =
+            |worker: &&Arc<Handle>| (worker.is_gone(), worker.n_calls.load(Ordering::Relaxed));
+        let worker = self.inner.workers.iter().min_by_key(burden);
         worker.expect("there is at least one worker").clone()
     }
 }
@@ -316,6 +319,11 @@ impl Handle {
             tracing::error!("a media worker is gone");
         }
         self.wake();
+    }
+
+    /// Its thread has ended, which only a fault of the machine or of this program does.
+    fn is_gone(&self) -> bool {
+        self.commands.as_ref().is_none_or(mpsc::Sender::is_closed)
     }
 
     fn wake(&self) {

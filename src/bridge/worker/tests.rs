@@ -1,147 +1,31 @@
 //! Whole calls over real sockets, with a carrier and an agent that a test plays by hand on the library's
-//! sockets. The words are a test's own: `audio 3 aGk=`, `ready`, `clear`.
+//! sockets.
 
-use std::{borrow::Cow, net::Ipv4Addr, time::Instant as StdInstant};
+mod tls;
+mod words;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::net::Ipv4Addr;
+
 use futures_util::{SinkExt as _, StreamExt as _};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::PrivateKeyDer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, accept_async,
+    MaybeTlsStream, WebSocketStream,
     tungstenite::{Message, protocol},
 };
 
 use super::*;
 use crate::{
-    agents::{AgentEnd, AgentEvent, BoxError, Dialect, Heard, Reading, link},
     domain::{attempt::Party, event::TranscriptLine},
-    json::Spliced,
-    telephony::media::{self, FromCallee, ToCallee},
+    websocket,
 };
+use words::{PlainCarrier, plain_agent, plain_agent_with};
 
 const SOON: Duration = Duration::from_secs(30);
-
-#[derive(Debug)]
-struct PlainCarrier;
-
-impl StreamDialect for PlainCarrier {
-    fn read<'t>(&self, text: &'t str) -> Result<Option<media::Heard<'t>>, BoxError> {
-        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-        Ok(match word {
-            "audio" => Some(media::Heard::Audio(Cow::Borrowed(rest))),
-            "mark" => Some(media::Heard::Event(FromCallee::Mark(rest.to_owned()))),
-            "key" => rest
-                .chars()
-                .next()
-                .map(|key| media::Heard::Event(FromCallee::Key(key))),
-            "stop" => Some(media::Heard::Event(FromCallee::Stopped)),
-            "panic" => panic!("a test asked for it"),
-            other => return Err(other.to_owned().into()),
-        })
-    }
-
-    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a> {
-        Spliced::new("audio ", payload, "")
-    }
-
-    fn message(&self, message: &ToCallee) -> Option<String> {
-        match message {
-            ToCallee::Audio(payload) => Some(self.audio(payload).to_text()),
-            ToCallee::Mark(name) => Some(format!("mark {name}")),
-            ToCallee::Clear => Some("clear".to_owned()),
-            ToCallee::Close => None,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct PlainAgent {
-    until: StdInstant,
-}
-
-fn plain_agent() -> Box<dyn Dialect> {
-    Box::new(PlainAgent {
-        until: Instant::now().into_std() + Duration::from_secs(600),
-    })
-}
-
-impl Dialect for PlainAgent {
-    fn opening(&self) -> String {
-        "hello".to_owned()
-    }
-
-    fn read<'t>(&mut self, text: &'t str, _now: StdInstant) -> Result<Reading<'t>, BoxError> {
-        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let event = |event| Reading {
-            heard: Heard::Event(event),
-            answer: None,
-        };
-        Ok(match word {
-            "ready" => event(AgentEvent::Ready {
-                conversation: "conv_1".parse()?,
-            }),
-            "audio" => {
-                let (turn, payload) = rest.split_once(' ').ok_or("no turn")?;
-                Reading {
-                    heard: Heard::Audio {
-                        turn: turn.parse()?,
-                        payload: Cow::Borrowed(payload),
-                    },
-                    answer: None,
-                }
-            }
-            "interrupted" => event(AgentEvent::Interrupted {
-                turn: rest.parse()?,
-            }),
-            "heard" => event(AgentEvent::CalleeSaid {
-                text: rest.to_owned(),
-                is_final: false,
-            }),
-            "ask" => Reading {
-                heard: Heard::Nothing,
-                answer: Some("answer".to_owned()),
-            },
-            other => return Err(other.to_owned().into()),
-        })
-    }
-
-    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a> {
-        Spliced::new("audio ", payload, "")
-    }
-
-    fn key(&self, key: char) -> String {
-        format!("key {key}")
-    }
-
-    fn deadline(&self) -> StdInstant {
-        self.until
-    }
-
-    fn overdue(&self) -> AgentEnd {
-        AgentEnd::Failed {
-            detail: "silent".to_owned(),
-        }
-    }
-
-    fn closed(&mut self, frame: Option<(u16, &str)>) -> AgentEnd {
-        match frame {
-            Some((1000, _)) => AgentEnd::Finished,
-            Some((code, reason)) => AgentEnd::Failed {
-                detail: format!("{code} {reason}"),
-            },
-            None => AgentEnd::Failed {
-                detail: "broken".to_owned(),
-            },
-        }
-    }
-}
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -578,81 +462,72 @@ async fn a_ping_is_answered() {
     }
 }
 
-/// A certificate for `localhost` that nobody else trusts, and its key.
-const CERTIFICATE: &str = concat!(
-    "MIIBlzCCAT6gAwIBAgIUWtxCBgyufQOYDXOdBPj0cYI91n8wCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJbG9jYWxo",
-    "b3N0MCAXDTI2MTEyMTE2MzAzM1oYDzIxMjYxMDI4MTYzMDMzWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcq",
-    "hkjOPQIBBggqhkjOPQMBBwNCAAR+MMG4HuYPdKDxTqhIupYmXszCuaSdi92DnNJX1gLat64SMjxYJi9zGwCfyP+K",
-    "ae/U8r0pIu9Jt1A/BCFz2Wybo2wwajAdBgNVHQ4EFgQUK8eLOuMHfMUFBQQ/FCIXvfYDqbswHwYDVR0jBBgwFoAU",
-    "K8eLOuMHfMUFBQQ/FCIXvfYDqbswGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/AAABMAwGA1UdEwEB/wQCMAAwCgYI",
-    "KoZIzj0EAwIDRwAwRAIgWJXXTY4dU/wS6tgY3vTxmDV8c1ReMvEg7GJsobMNmv0CIEsFvyUQIJZr/sVvFMjRbnaB",
-    "uj5vQIj/TnqnozkF/hxe",
-);
-const KEY: &str = concat!(
-    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgew7Bc14Ym9xo5ozvXjT3hnGrYop6yovWz5tn6N7D",
-    "0IShRANCAAR+MMG4HuYPdKDxTqhIupYmXszCuaSdi92DnNJX1gLat64SMjxYJi9zGwCfyP+Kae/U8r0pIu9Jt1A/",
-    "BCFz2Wyb",
-);
-
-fn tls() -> (TlsAcceptor, Arc<ClientConfig>) {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
-    let certificate = STANDARD.decode(CERTIFICATE).unwrap();
-    let key = PrivateKeyDer::Pkcs8(STANDARD.decode(KEY).unwrap().into());
-    let server = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone().into()], key)
-        .unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.into()).unwrap();
-    let client = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (TlsAcceptor::from(Arc::new(server)), Arc::new(client))
+#[tokio::test]
+async fn an_opening_of_any_length_is_sent_whole() {
+    let (agent, far) = connection().await;
+    let opening = "h".repeat(1024 * 1024);
+    // The agent speaks before it has read any of it.
+    let mut received = Vec::new();
+    websocket::write::text(&mut received, None, &["ready"]);
+    let link = AgentLink {
+        stream: MaybeTlsStream::Plain(agent),
+        received,
+        dialect: plain_agent_with(opening.clone()),
+    };
+    let far = socket(far, protocol::Role::Server).await;
+    let mut scene = start_between(settings(), async move { Ok(link) }, far).await;
+    assert!(hear(&mut scene.agent).await == opening);
+    scene.joined().await;
+    say(&mut scene.carrier, "key 5").await;
+    assert_eq!(hear(&mut scene.agent).await, "key 5");
 }
 
 #[tokio::test]
-async fn an_encrypted_agent_is_taken_over_with_its_state() {
-    let (acceptor, client) = tls();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let accepting = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut agent = accept_async(acceptor.accept(socket).await.unwrap())
-            .await
-            .unwrap();
-        // Before anything was said to it, so it comes with the handshake's last bytes or soon after.
-        say(&mut agent, "ready").await;
-        agent
+async fn keys_that_nobody_takes_note_of_do_not_pile_up() {
+    let (_open, opened) = oneshot::channel();
+    let settings = BridgeSettings {
+        closing_within: SOON,
+        ..settings()
     };
-    let address = format!("wss://localhost:{port}/talk");
-    let (link, agent) = tokio::join!(link::connect(&address, &client), accepting);
-    let (stream, received) = link.unwrap();
-    let opening = async move {
-        Ok(AgentLink {
-            stream,
-            received,
-            dialect: plain_agent(),
-        })
-    };
-    let mut scene = start_between(settings(), opening, agent).await;
-    assert_eq!(hear(&mut scene.agent).await, "hello");
-    scene.joined().await;
-    let long = "A".repeat(400_000);
-    say(&mut scene.agent, &format!("audio 1 {long}")).await;
-    let mut n_heard = 0;
-    while n_heard < long.len() {
-        n_heard += hear_speech(&mut scene.carrier).await.len() - "audio ".len();
+    let mut scene = start_with(settings, opened).await;
+    for n in 0..2000 {
+        say(&mut scene.carrier, &format!("key {}", n % 10)).await;
     }
-    for n in 0..300 {
-        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
-        say(&mut scene.agent, &format!("audio 1 {}", frame(n))).await;
-        let expected = format!("audio {}", frame(n));
-        assert_eq!(hear(&mut scene.agent).await, expected);
-        assert_eq!(hear_speech(&mut scene.carrier).await, expected);
-    }
+    // All of them were read once this is answered.
+    scene.carrier.send(Message::Ping("x".into())).await.unwrap();
+    let answer = timeout(SOON, scene.carrier.next()).await.unwrap();
+    assert!(matches!(answer, Some(Ok(Message::Pong(_)))), "{answer:?}");
     say(&mut scene.carrier, "stop").await;
-    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    let mut keys = 0;
+    while let Some(event) = scene.event().await {
+        assert_eq!(
+            event,
+            BridgeEvent::Key(char::from(b'0' + (keys % 10) as u8))
+        );
+        keys += 1;
+    }
+    assert_eq!(keys, 64 + 1024);
     assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+#[test]
+fn a_worker_that_is_gone_gets_no_calls() {
+    let poll = Poll::new().unwrap();
+    let (commands, _) = mpsc::channel(1);
+    let gone = Handle {
+        commands: Some(commands),
+        waker: Waker::new(poll.registry(), WAKE).unwrap(),
+        n_calls: Arc::default(),
+    };
+    let busy = Handle::start(1, Duration::from_millis(1)).unwrap();
+    busy.n_calls.store(7, Ordering::Relaxed);
+    let workers = vec![Arc::new(gone), Arc::new(busy)];
+    let next_id = AtomicU64::new(1);
+    let workers = Workers {
+        inner: Arc::new(Inner { workers, next_id }),
+    };
+    assert!(Arc::ptr_eq(
+        &workers.least_busy(),
+        &workers.inner.workers[1]
+    ));
 }
