@@ -142,7 +142,13 @@ impl App {
         tasks.spawn(deployment::keep_noting(engine.clone(), mark, stop.clone()));
         let bridge = Bridge::new(Arc::new(agent), BridgeSettings::default());
         let workers = media_workers(&config.media)?;
-        let media = Media::new(bridge, workers, tasks.clone(), stop.clone());
+        let media = Media::new(
+            bridge,
+            workers,
+            config.media.n_warm,
+            tasks.clone(),
+            stop.clone(),
+        );
         let (realtime, socket_layer) = Realtime::new(engine.clone(), access.clone());
         spawn_listeners(&tasks, &stop, &engine, &media, &realtime);
         tasks.spawn(keep_time(steady, store, stop.clone()));
@@ -397,7 +403,7 @@ fn spawn_listeners(
     realtime: &Realtime,
 ) {
     let (media, engine) = (media.clone(), engine.clone());
-    tasks.spawn(async move { media.close_ended(&engine).await });
+    tasks.spawn(async move { media.follow_calls(&engine).await });
     let (realtime, stop) = (realtime.clone(), stop.clone());
     tasks.spawn(async move { realtime.run(stop).await });
 }

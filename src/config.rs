@@ -151,6 +151,8 @@ pub struct MediaConfig {
     pub n_workers: Option<usize>,
     /// `DIALTONE_MEDIA_TICK_US`: how long a worker sleeps between two rounds.
     pub tick: Duration,
+    /// `DIALTONE_AGENT_WARM_UP`: for how many calls that ring a connection to the agent is prepared.
+    pub n_warm: usize,
 }
 
 /// The ways audio can take.
@@ -490,6 +492,7 @@ impl Reader {
             path,
             n_workers: (n_workers > 0).then_some(n_workers),
             tick: Duration::from_micros(tick),
+            n_warm: self.parse("DIALTONE_AGENT_WARM_UP", "100", "a number of connections"),
         }
     }
 
@@ -617,17 +620,20 @@ mod tests {
             path: MediaPath::Workers,
             n_workers: None,
             tick: Duration::from_millis(1),
+            n_warm: 100,
         };
         assert_eq!(media(&[]), Ok(usual));
         let chosen = [
             ("DIALTONE_MEDIA", "tasks"),
             ("DIALTONE_MEDIA_WORKERS", "3"),
             ("DIALTONE_MEDIA_TICK_US", "500"),
+            ("DIALTONE_AGENT_WARM_UP", "0"),
         ];
         let expected = MediaConfig {
             path: MediaPath::Tasks,
             n_workers: Some(3),
             tick: Duration::from_micros(500),
+            n_warm: 0,
         };
         assert_eq!(media(&chosen), Ok(expected));
         assert!(media(&[("DIALTONE_MEDIA", "carrier pigeon")]).is_err());

@@ -3,7 +3,7 @@
 //! The handshake is made here rather than by a library, so that the socket, TLS's state and what the
 //! server sent already come out in one piece.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use reqwest::Url;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -74,18 +74,39 @@ pub fn tls_config() -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Opens the WebSocket at a `ws` or `wss` address. Returns it with what came behind the answer.
-pub async fn connect(
-    address: &str,
-    tls: &Arc<ClientConfig>,
-) -> Result<(LinkStream, Vec<u8>), LinkError> {
+/// A connection on which nothing was said yet: TCP, and TLS where the address wants it. The WebSocket is
+/// not asked for, because with that a vendor may begin the conversation.
+pub struct Prepared {
+    stream: LinkStream,
+    request: Request,
+}
+
+impl fmt::Debug for Prepared {
+    /// Without the address, which is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Asks for the WebSocket. Returns it with what came behind the answer.
+    pub async fn open(mut self) -> Result<(LinkStream, Vec<u8>), LinkError> {
+        self.stream.write_all(self.request.text.as_bytes()).await?;
+        self.stream.flush().await?;
+        let received = answer(&mut self.stream, &self.request).await?;
+        Ok((self.stream, received))
+    }
+}
+
+/// Connects to the server of a `ws` or `wss` address.
+pub async fn prepare(address: &str, tls: &Arc<ClientConfig>) -> Result<Prepared, LinkError> {
     let url = Url::parse(address).map_err(|_| LinkError::Address)?;
     let host = url.host_str().ok_or(LinkError::Address)?;
     let port = url.port_or_known_default().ok_or(LinkError::Address)?;
     let name = host.trim_matches(['[', ']']).to_owned();
     let socket = TcpStream::connect((name.as_str(), port)).await?;
     socket.set_nodelay(true)?;
-    let mut stream = match url.scheme() {
+    let stream = match url.scheme() {
         "ws" => MaybeTlsStream::Plain(socket),
         "wss" => {
             let name = ServerName::try_from(name).map_err(|_| LinkError::Address)?;
@@ -102,11 +123,10 @@ pub async fn connect(
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     };
-    let request = Request::new(&host, &target, rand::random());
-    stream.write_all(request.text.as_bytes()).await?;
-    stream.flush().await?;
-    let received = answer(&mut stream, &request).await?;
-    Ok((stream, received))
+    Ok(Prepared {
+        request: Request::new(&host, &target, rand::random()),
+        stream,
+    })
 }
 
 /// Reads the answer. Returns what came behind it.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::{domain::ids::ConversationId, json::Spliced};
 
-use link::AgentLink;
+use link::{AgentLink, Prepared};
 
 /// A cause that is kept for the log only.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -193,12 +193,26 @@ pub trait Dialect: fmt::Debug + Send {
 }
 
 /// A vendor of voice agents.
+///
+/// What was prepared may be too old by the time it is used; then a connection is made anew.
 #[async_trait]
 pub trait VoiceAgent: Send + Sync + 'static {
+    /// Prepares a connection to the agent of that id; none takes the one of the configuration. Nothing
+    /// is said on it: no conversation begins, and none is counted or paid for.
+    async fn prepare(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError>;
+
     /// Opens a session and sends the brief. Returns when the connection is up; the first event says
     /// that the agent is ready.
-    async fn open(&self, brief: &Brief) -> Result<AgentSession, AgentError>;
+    async fn open(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentSession, AgentError>;
 
     /// Opens a connection for somebody who drives it. Nothing was said on it yet.
-    async fn connect(&self, brief: &Brief) -> Result<AgentLink, AgentError>;
+    async fn connect(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentLink, AgentError>;
 }

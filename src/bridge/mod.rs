@@ -12,13 +12,16 @@ mod channels;
 mod outlet;
 pub mod transcript;
 pub mod turn;
+mod warm;
 pub mod worker;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::warm::WarmUp;
 pub use crate::agents::Brief;
 use crate::{
     agents::VoiceAgent,
@@ -134,6 +137,7 @@ impl Bridge {
     ///   after the agent's last words.
     /// - `report` is taken in order; when nobody reads it, the agent waits, the callee's audio does
     ///   not. What is still unread when the call ends is given `closing_within`.
+    /// - `warm` is used if it is there; a call without one takes longer to be joined.
     /// - `stop` ends the call at once.
     /// - Closing the media stream makes the carrier go on with its instructions, an apology. After a
     ///   proper end ([`BridgeEnd::detail`] is none) the call should be ended at the carrier too.
@@ -141,11 +145,13 @@ impl Bridge {
         &self,
         leg: CalleeLeg,
         brief: Brief,
+        warm: Option<WarmUp>,
         report: mpsc::Sender<BridgeEvent>,
         stop: CancellationToken,
     ) -> BridgeEnd {
         let mut talk = channels::Talk::new(self.settings.clone(), leg, report);
-        let end = talk.talk(self.agent.open(&brief), &stop).await;
+        let opening = async { self.agent.open(&brief, WarmUp::ready(warm).await).await };
+        let end = talk.talk(opening, &stop).await;
         talk.close().await;
         end
     }
@@ -157,12 +163,13 @@ impl Bridge {
         workers: &Workers,
         callee: CalleeSocket,
         brief: &Brief,
+        warm: Option<WarmUp>,
         report: mpsc::Sender<BridgeEvent>,
         stop: &CancellationToken,
     ) -> (BridgeEnd, Held) {
-        let opening = self.agent.connect(brief);
+        let opening = async { self.agent.connect(brief, WarmUp::ready(warm).await).await };
         workers
-            .carry(callee, opening, self.settings.clone(), report, stop)
+            .carry(callee, opening.boxed(), self.settings.clone(), report, stop)
             .await
     }
 }

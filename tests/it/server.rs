@@ -18,6 +18,7 @@ mod policies;
 mod rules;
 mod shutdown;
 mod suppression_lists;
+mod warm;
 
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
@@ -129,6 +130,11 @@ on_both_stores!(
     emergency::an_emergency_stop_clears_the_lines_and_lifting_it_goes_on,
     emergency::the_command_stops_what_a_running_server_does,
     emergency::an_emergency_stop_ends_talks_when_it_is_to,
+    warm::who_answers_is_joined_over_the_connection_that_was_prepared,
+    warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
+    warm::nothing_is_left_of_what_was_prepared_for_who_never_answers,
+    warm::nothing_is_prepared_where_nothing_may_be,
+    warm::the_agents_room_is_kept_with_prepared_connections_counted,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -158,6 +164,8 @@ on_store!(
     callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
     optout::who_presses_9_is_on_the_list_within_a_second,
     optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
+    warm::who_answers_is_joined_over_the_connection_that_was_prepared,
+    warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
 );
 

@@ -15,15 +15,16 @@ use reqwest::{Client, Url, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use tracing::debug;
 
 use super::{
     AgentError, AgentSession, BoxError, Brief, VoiceAgent,
-    link::{self, AgentLink, LinkError},
+    link::{self, AgentLink, LinkError, LinkStream, Prepared},
     session,
 };
 
@@ -32,6 +33,10 @@ use conversation::Conversation;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From asking for an address to an open socket.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that was prepared may take for the one round trip that is left. Servers close
+/// what stays silent, and networks forget it without a word.
+const PREPARED_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What is needed to reach an agent.
 #[derive(Debug, Clone)]
 pub struct ElevenLabsConfig {
@@ -122,6 +127,30 @@ impl ElevenLabs {
             .map_err(|_| unavailable("the answer has no signed address"))?;
         Ok(socket_address(&answer.signed_url))
     }
+
+    /// A connection to the agent's address.
+    async fn line(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError> {
+        let agent_id = agent_id.unwrap_or(&self.config.agent_id);
+        let address = self.signed_url(agent_id).await?;
+        link::prepare(&address, &self.tls).await.map_err(link_error)
+    }
+
+    /// The WebSocket, over what was prepared if that is still good.
+    async fn socket(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<(LinkStream, Vec<u8>), AgentError> {
+        if let Some(prepared) = prepared {
+            match timeout(PREPARED_TIMEOUT, prepared.open()).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => debug!(%error, "a prepared connection was not good any more"),
+                Err(_) => debug!("a prepared connection did not answer"),
+            }
+        }
+        let line = self.line(brief.agent_id.as_deref()).await?;
+        line.open().await.map_err(link_error)
+    }
 }
 
 #[derive(Deserialize)]
@@ -131,30 +160,37 @@ struct SignedUrl {
 
 #[async_trait]
 impl VoiceAgent for ElevenLabs {
-    async fn open(&self, brief: &Brief) -> Result<AgentSession, AgentError> {
-        let link = self.connect(brief).await?;
+    async fn prepare(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError> {
+        in_time(self.line(agent_id)).await
+    }
+
+    async fn open(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentSession, AgentError> {
+        let link = self.connect(brief, prepared).await?;
         session::start(link, &self.sessions, self.stop.child_token()).await
     }
 
-    async fn connect(&self, brief: &Brief) -> Result<AgentLink, AgentError> {
-        let agent_id = brief.agent_id.as_ref().unwrap_or(&self.config.agent_id);
-        let deadline = Instant::now() + OPEN_TIMEOUT;
-        let opening = async {
-            let address = self.signed_url(agent_id).await?;
-            let (stream, received) = link::connect(&address, &self.tls)
-                .await
-                .map_err(link_error)?;
-            let conversation = Conversation::new(brief, Instant::now().into_std());
-            Ok(AgentLink {
-                stream,
-                received,
-                dialect: Box::new(conversation),
-            })
-        };
-        timeout_at(deadline, opening)
-            .await
-            .unwrap_or_else(|_| Err(unavailable("no connection within 10 s")))
+    async fn connect(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentLink, AgentError> {
+        let (stream, received) = in_time(self.socket(brief, prepared)).await?;
+        Ok(AgentLink {
+            stream,
+            received,
+            dialect: Box::new(Conversation::new(brief, Instant::now().into_std())),
+        })
     }
+}
+
+async fn in_time<T>(opening: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
+    timeout(OPEN_TIMEOUT, opening)
+        .await
+        .unwrap_or_else(|_| Err(unavailable("no connection within 10 s")))
 }
 
 fn link_error(error: LinkError) -> AgentError {

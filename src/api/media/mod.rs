@@ -5,6 +5,7 @@
 
 pub mod raw;
 mod tasks;
+mod warm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +20,7 @@ use axum::{
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use super::{
     ApiState,
@@ -28,13 +29,13 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief,
+        Bridge, BridgeEnd, BridgeEvent, Brief, WarmUp,
         worker::{Held, Workers},
     },
     domain::{
         Timestamp,
         attempt::Party,
-        event::{Event, EventKind, Moment},
+        event::{Event, EventKind, Moment, StoredEvent},
         ids::{AttemptId, StreamSid},
         signal::{Signal, SignalKind},
         suppression::SuppressionSource,
@@ -43,6 +44,8 @@ use crate::{
     store::StoreError,
     telephony::media::StreamStart,
 };
+
+use self::warm::Warm;
 
 /// The largest frame the carrier may send; an ordinary one has 400 bytes.
 const MAX_FRAME: usize = 64 * 1024;
@@ -70,13 +73,17 @@ pub struct Media {
     tasks: TaskTracker,
     stop: CancellationToken,
     live: Mutex<BTreeMap<AttemptId, CancellationToken>>,
+    /// Connections to agents for calls that ring.
+    warm: Mutex<Warm<WarmUp>>,
 }
 
 impl Media {
-    /// Carries calls over `bridge`, by `workers` or by tasks on `tasks`, until `stop`.
+    /// Carries calls over `bridge`, by `workers` or by tasks on `tasks`, until `stop`. Connections to
+    /// agents are prepared for `n_warm` calls that ring, and no more.
     pub fn new(
         bridge: Bridge,
         workers: Option<Workers>,
+        n_warm: usize,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Arc<Self> {
@@ -86,6 +93,7 @@ impl Media {
             tasks,
             stop,
             live: Mutex::default(),
+            warm: Mutex::new(Warm::new(n_warm)),
         })
     }
 
@@ -105,34 +113,89 @@ impl Media {
         Some(stop)
     }
 
-    /// Ends the audio of calls that are over by the carrier's word, until `stop` (F-39).
-    pub async fn close_ended(&self, engine: &Engine) {
+    /// Follows calls until `stop`: prepares for those that ring, and ends the audio of those that are
+    /// over by the carrier's word (F-39).
+    pub async fn follow_calls(&self, engine: &Engine) {
         let mut feed = engine.feed();
         loop {
+            let next_expiry = self.warm().next_expiry();
             let event = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => break,
+                () = until(next_expiry) => {
+                    self.warm().expire(now());
+                    continue;
+                }
                 event = feed.recv() => event,
             };
             match event {
-                Ok(stored) => {
-                    if let EventKind::Call { attempt, state, .. } = &stored.event.kind
-                        && matches!(state.as_str(), "ended" | "released")
-                        && let Some(live) = self.lock().get(attempt)
-                    {
-                        live.cancel();
-                    }
-                }
-                // The silence of a dead line ends what is missed here.
-                Err(RecvError::Lagged(n)) => warn!(n, "missed ends of calls"),
-                Err(RecvError::Closed) => return,
+                Ok(stored) => self.follow(engine, &stored),
+                // The silence of a dead line ends what is missed here, and age what is prepared.
+                Err(RecvError::Lagged(n)) => warn!(n, "missed news of calls"),
+                Err(RecvError::Closed) => break,
             }
         }
+        self.warm().close();
+    }
+
+    fn follow(&self, engine: &Engine, stored: &StoredEvent) {
+        let EventKind::Call { attempt, state, .. } = &stored.event.kind else {
+            return;
+        };
+        match state.as_str() {
+            // Of several processes the one that dispatches.
+            "ringing" if engine.dispatches_for(stored.event.tenant) => {
+                let begin = || self.warm_up(engine.clone(), *attempt);
+                self.warm().rings(*attempt, now(), begin);
+            }
+            "connected" => self.warm().is_answered(*attempt, now()),
+            "ended" | "released" => {
+                self.warm().is_over(*attempt);
+                if let Some(live) = self.lock().get(attempt) {
+                    live.cancel();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Prepares a connection to the agent of a call (F-34).
+    fn warm_up(&self, engine: Engine, attempt: AttemptId) -> WarmUp {
+        let bridge = self.bridge.clone();
+        WarmUp::begin(&self.tasks, async move {
+            let step = match engine.step_of(attempt).await {
+                Ok(step) => step?,
+                Err(error) => {
+                    debug!(%error, "nothing is prepared for a call that rings");
+                    return None;
+                }
+            };
+            bridge.prepare(step.agent_id.as_deref()).await
+        })
+    }
+
+    fn warm(&self) -> std::sync::MutexGuard<'_, Warm<WarmUp>> {
+        self.warm
+            .lock()
+            .expect("no code panics while it holds what is prepared")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, CancellationToken>> {
         self.live
             .lock()
             .expect("no code panics while it holds the live calls")
+    }
+}
+
+/// The time that the runtime goes by.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Waits until then; for ever where there is no such time.
+async fn until(time: Option<std::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -303,7 +366,8 @@ async fn join(
     let keeping = media
         .tasks
         .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
-    let (end, open) = bridge(media, brief(talk), stream, socket, report, stop).await;
+    let warm = media.warm().take(talk.attempt);
+    let (end, open) = bridge(media, brief(talk), warm, stream, socket, report, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
     tell(
@@ -321,6 +385,7 @@ async fn join(
 async fn bridge(
     media: &Media,
     brief: Brief,
+    warm: Option<WarmUp>,
     stream: StreamSid,
     socket: Socket,
     report: mpsc::Sender<BridgeEvent>,
@@ -334,13 +399,13 @@ async fn bridge(
             };
             let (end, held) = media
                 .bridge
-                .run_on(&workers, callee, &brief, report, &stop)
+                .run_on(&workers, callee, &brief, warm, report, &stop)
                 .await;
             (end, Open::Worker(held))
         }
         Socket::Tasks(socket) => {
             let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
-            let end = media.bridge.run(leg, brief, report, stop).await;
+            let end = media.bridge.run(leg, brief, warm, report, stop).await;
             (end, Open::Tasks(pumps))
         }
     }

@@ -80,7 +80,7 @@ async fn talk(shared: Shared, mut socket: raw::RawSocket) {
     let stop = CancellationToken::new();
     let (_end, held) = shared
         .bridge
-        .run_on(&shared.workers, callee, &brief, report, &stop)
+        .run_on(&shared.workers, callee, &brief, None, report, &stop)
         .await;
     drop(keeping.await);
     held.release().await;

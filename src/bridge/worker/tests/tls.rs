@@ -57,7 +57,8 @@ async fn an_encrypted_agent_is_taken_over_with_its_state() {
         agent
     };
     let address = format!("wss://localhost:{port}/talk");
-    let (link, agent) = tokio::join!(link::connect(&address, &client), accepting);
+    let connecting = async { link::prepare(&address, &client).await?.open().await };
+    let (link, agent) = tokio::join!(connecting, accepting);
     let (stream, received) = link.unwrap();
     let opening = async move {
         Ok(AgentLink {
