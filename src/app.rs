@@ -16,15 +16,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use crate::{
-    agents::elevenlabs::{ElevenLabs, ElevenLabsConfig},
+    agents::{
+        VoiceAgent,
+        elevenlabs::{ElevenLabs, ElevenLabsConfig},
+    },
     api::{
         self, ApiState,
         access::{Access, FirstUser},
         media::Media,
     },
-    bridge::{Bridge, BridgeSettings},
+    bridge::{
+        Bridge, BridgeSettings,
+        worker::{WorkerSettings, Workers},
+    },
     clock::{Clock, FOLLOW_EVERY, Following, SteadyClock, SystemClock},
-    config::{Config, StoreConfig, TwilioSettings},
+    config::{Config, MediaConfig, MediaPath, StoreConfig, TwilioSettings},
     domain::{
         Timestamp,
         ids::{NodeId, TenantId},
@@ -70,6 +76,16 @@ const LEAST_LOOK: Duration = Duration::from_secs(1);
 /// An empty store that ends with the value and needs no time: what a simulated world runs on.
 pub fn store_in_memory() -> Arc<dyn Store> {
     Arc::new(MemoryStore::default())
+}
+
+/// The voice agents of a server that stands in for the vendor's at `base_url`: for measuring.
+pub fn benchmark_agent(base_url: &str) -> anyhow::Result<Arc<dyn VoiceAgent>> {
+    let config = ElevenLabsConfig {
+        api_key: "none".to_owned().into(),
+        agent_id: "agent_1".to_owned(),
+        base_url: base_url.to_owned(),
+    };
+    Ok(Arc::new(ElevenLabs::new(config)?))
 }
 
 impl App {
@@ -125,7 +141,14 @@ impl App {
         let stop = CancellationToken::new();
         tasks.spawn(deployment::keep_noting(engine.clone(), mark, stop.clone()));
         let bridge = Bridge::new(Arc::new(agent), BridgeSettings::default());
-        let media = Media::new(bridge, tasks.clone(), stop.clone());
+        let workers = media_workers(&config.media)?;
+        let media = Media::new(
+            bridge,
+            workers,
+            config.media.n_warm,
+            tasks.clone(),
+            stop.clone(),
+        );
         let (realtime, socket_layer) = Realtime::new(engine.clone(), access.clone());
         spawn_listeners(&tasks, &stop, &engine, &media, &realtime);
         tasks.spawn(keep_time(steady, store, stop.clone()));
@@ -255,6 +278,21 @@ fn at_speed(speed: f64) -> Timing {
     }
 }
 
+/// The threads that carry audio, unless tasks do.
+fn media_workers(config: &MediaConfig) -> anyhow::Result<Option<Workers>> {
+    let usual = WorkerSettings::default();
+    let settings = WorkerSettings {
+        n_threads: config.n_workers.unwrap_or(usual.n_threads),
+        tick: config.tick,
+    };
+    match config.path {
+        MediaPath::Workers => Workers::start(settings)
+            .map(Some)
+            .context("cannot start the threads that carry audio"),
+        MediaPath::Tasks => Ok(None),
+    }
+}
+
 async fn bind(config: &Config, listener: Option<TcpListener>) -> anyhow::Result<TcpListener> {
     match listener {
         Some(listener) => Ok(listener),
@@ -365,7 +403,7 @@ fn spawn_listeners(
     realtime: &Realtime,
 ) {
     let (media, engine) = (media.clone(), engine.clone());
-    tasks.spawn(async move { media.close_ended(&engine).await });
+    tasks.spawn(async move { media.follow_calls(&engine).await });
     let (realtime, stop) = (realtime.clone(), stop.clone());
     tasks.spawn(async move { realtime.run(stop).await });
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How patient it is.
     pub waits: WaitsConfig,
+    /// Who carries the audio of calls.
+    pub media: MediaConfig,
     /// How it logs.
     pub log: LogFormat,
 }
@@ -140,6 +142,28 @@ pub struct WaitsConfig {
     pub speed: f64,
 }
 
+/// Who carries the audio of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaConfig {
+    /// `DIALTONE_MEDIA`.
+    pub path: MediaPath,
+    /// `DIALTONE_MEDIA_WORKERS`: how many threads; none takes one for two processors.
+    pub n_workers: Option<usize>,
+    /// `DIALTONE_MEDIA_TICK_US`: how long a worker sleeps between two rounds.
+    pub tick: Duration,
+    /// `DIALTONE_AGENT_WARM_UP`: for how many calls that ring a connection to the agent is prepared.
+    pub n_warm: usize,
+}
+
+/// The ways audio can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaPath {
+    /// A few threads that own all sockets.
+    Workers,
+    /// Tasks for each call, which are easier to follow and cost more.
+    Tasks,
+}
+
 /// How the server logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -199,6 +223,7 @@ impl Config {
             access: reader.access(),
             limits: reader.limits(),
             waits: reader.waits(),
+            media: reader.media(),
             log: reader.log(),
         };
         if reader.problems.is_empty() {
@@ -211,6 +236,12 @@ impl Config {
 
 /// A shorter lease would be lost whenever a machine is busy.
 const MIN_LEASE_MS: u64 = 300;
+
+/// Audio that is late by more is noticed.
+const MAX_TICK_US: u64 = 20_000;
+
+/// No machine has processors for more threads than this to carry audio.
+const MAX_MEDIA_WORKERS: usize = 256;
 
 /// Reads variables and remembers what is wrong with them, so that all is reported at once.
 struct Reader {
@@ -437,6 +468,34 @@ impl Reader {
         }
     }
 
+    fn media(&mut self) -> MediaConfig {
+        let path = match self.get("DIALTONE_MEDIA").as_deref() {
+            None | Some("workers") => MediaPath::Workers,
+            Some("tasks") => MediaPath::Tasks,
+            Some(other) => {
+                let what = format!("{other:?} is neither workers nor tasks");
+                self.problem("DIALTONE_MEDIA", what);
+                MediaPath::Workers
+            }
+        };
+        let n_workers: usize = self.parse("DIALTONE_MEDIA_WORKERS", "0", "a number of threads");
+        if n_workers > MAX_MEDIA_WORKERS {
+            let what = format!("{n_workers} is above {MAX_MEDIA_WORKERS}");
+            self.problem("DIALTONE_MEDIA_WORKERS", what);
+        }
+        let tick: u64 = self.parse("DIALTONE_MEDIA_TICK_US", "1000", "a number of microseconds");
+        if tick > MAX_TICK_US {
+            let what = format!("{tick} is above {MAX_TICK_US}");
+            self.problem("DIALTONE_MEDIA_TICK_US", what);
+        }
+        MediaConfig {
+            path,
+            n_workers: (n_workers > 0).then_some(n_workers),
+            tick: Duration::from_micros(tick),
+            n_warm: self.parse("DIALTONE_AGENT_WARM_UP", "100", "a number of connections"),
+        }
+    }
+
     fn log(&mut self) -> LogFormat {
         match self.get("DIALTONE_LOG_FORMAT").as_deref() {
             None | Some("text") => LogFormat::Text,
@@ -552,6 +611,34 @@ mod tests {
                 "DIALTONE_CALLS_PER_SECOND",
             ]
         );
+    }
+
+    #[test]
+    fn audio_goes_by_workers_unless_told_otherwise() {
+        let media = |pairs: &[(&str, &str)]| Config::from_vars(vars(pairs)).map(|it| it.media);
+        let usual = MediaConfig {
+            path: MediaPath::Workers,
+            n_workers: None,
+            tick: Duration::from_millis(1),
+            n_warm: 100,
+        };
+        assert_eq!(media(&[]), Ok(usual));
+        let chosen = [
+            ("DIALTONE_MEDIA", "tasks"),
+            ("DIALTONE_MEDIA_WORKERS", "3"),
+            ("DIALTONE_MEDIA_TICK_US", "500"),
+            ("DIALTONE_AGENT_WARM_UP", "0"),
+        ];
+        let expected = MediaConfig {
+            path: MediaPath::Tasks,
+            n_workers: Some(3),
+            tick: Duration::from_micros(500),
+            n_warm: 0,
+        };
+        assert_eq!(media(&chosen), Ok(expected));
+        assert!(media(&[("DIALTONE_MEDIA", "carrier pigeon")]).is_err());
+        assert!(media(&[("DIALTONE_MEDIA_TICK_US", "20001")]).is_err());
+        assert!(media(&[("DIALTONE_MEDIA_WORKERS", "257")]).is_err());
     }
 
     #[test]

@@ -23,11 +23,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &["domain"]),
     ("observability", &["config"]),
+    ("json", &[]),
+    ("websocket", &[]),
     ("store", &["domain"]),
-    ("telephony", &["domain"]),
-    ("agents", &["domain"]),
+    ("telephony", &["domain", "json"]),
+    ("agents", &["domain", "json", "websocket"]),
     ("import", &["domain"]),
-    ("bridge", &["domain", "agents", "telephony::media"]),
+    (
+        "bridge",
+        &["domain", "agents", "telephony::media", "websocket"],
+    ),
     ("engine", &["domain", "clock", "store", "telephony"]),
     ("engine::decide", &["domain"]),
     ("realtime", &["domain", "clock", "engine", "store"]),
@@ -47,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telephony::twilio::stream",
             "telephony::twilio::twiml",
             "telephony::twilio::webhook",
+            "websocket",
         ],
     ),
     (
@@ -69,6 +75,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "sim::world",
         &["clock", "domain", "engine", "store", "telephony"],
+    ),
+    (
+        "cli::bench",
+        &["agents", "api::media", "app", "bridge", "json", "websocket"],
     ),
     (
         "cli",

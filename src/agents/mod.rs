@@ -1,15 +1,21 @@
 //! Voice agents: how a session with one is opened, and what is exchanged.
 //!
-//! Knows no carrier and no campaign. Vendor words stay in the vendor's file.
+//! Knows no carrier and no campaign. Vendor words stay in the vendor's file: a [`Dialect`] turns what
+//! an agent says on a connection into [`AgentEvent`]s, whoever drives the connection. [`session`] does
+//! so with tasks and channels; a media worker does it in its own loop.
 
 pub mod elevenlabs;
+pub mod link;
+mod session;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt, time::Instant};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::domain::ids::ConversationId;
+use crate::{domain::ids::ConversationId, json::Spliced};
+
+use link::{AgentLink, Prepared};
 
 /// A cause that is kept for the log only.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -133,10 +139,80 @@ pub struct AgentSession {
     pub commands: mpsc::Sender<ToAgent>,
 }
 
+/// What one message of an agent means.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reading<'t> {
+    /// For the call.
+    pub heard: Heard<'t>,
+    /// What has to be said back at once: one text message.
+    pub answer: Option<String>,
+}
+
+/// What an agent said, borrowed from the message where that is possible.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard<'t> {
+    /// Nothing that matters for a call.
+    Nothing,
+    /// Speech to play, as in [`AgentEvent::Audio`].
+    Audio {
+        /// Which of the agent's turns it belongs to.
+        turn: u64,
+        /// Base64, as it stands in the message.
+        payload: Cow<'t, str>,
+    },
+    /// Anything else.
+    Event(AgentEvent),
+}
+
+/// A vendor's words on one connection, without the connection: texts in, events out, and back.
+///
+/// Pure; the time is an argument. Whoever drives it sends [`Self::opening`] first, reads until an
+/// [`AgentEvent::Ended`], and treats a missed deadline and the connection's end as told here.
+pub trait Dialect: fmt::Debug + Send {
+    /// The first message to the agent.
+    fn opening(&self) -> String;
+
+    /// Reads one message. An error spoils that message alone.
+    fn read<'t>(&mut self, text: &'t str, now: Instant) -> Result<Reading<'t>, BoxError>;
+
+    /// The message with a piece of what the callee says.
+    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a>;
+
+    /// The message that the callee pressed a key.
+    fn key(&self, key: char) -> String;
+
+    /// By when something must have come from the agent.
+    fn deadline(&self) -> Instant;
+
+    /// How the session ends when nothing has come by the deadline.
+    fn overdue(&self) -> AgentEnd;
+
+    /// How the session ends when the agent closes with that code and reason, or, without them, when
+    /// the connection breaks.
+    fn closed(&mut self, frame: Option<(u16, &str)>) -> AgentEnd;
+}
+
 /// A vendor of voice agents.
+///
+/// What was prepared may be too old by the time it is used; then a connection is made anew.
 #[async_trait]
 pub trait VoiceAgent: Send + Sync + 'static {
+    /// Prepares a connection to the agent of that id; none takes the one of the configuration. Nothing
+    /// is said on it: no conversation begins, and none is counted or paid for.
+    async fn prepare(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError>;
+
     /// Opens a session and sends the brief. Returns when the connection is up; the first event says
     /// that the agent is ready.
-    async fn open(&self, brief: &Brief) -> Result<AgentSession, AgentError>;
+    async fn open(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentSession, AgentError>;
+
+    /// Opens a connection for somebody who drives it. Nothing was said on it yet.
+    async fn connect(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentLink, AgentError>;
 }

@@ -1,43 +1,66 @@
-//! The loop of one call: one task, two directions, and nothing in it that waits for a slow side.
+//! One call as a state machine: what either side says, and the time, in; what follows, out.
+//!
+//! Pure. Whoever drives it owns the sockets or channels and says through [`Outputs`] how much waits
+//! for them. [`super::channels`] drives it with a task over channels, [`super::worker`] in the loop of
+//! a thread that owns many calls.
 
 use std::{
+    borrow::Cow,
     ops::ControlFlow::{self, Break, Continue},
-    pin::pin,
-    time::Duration,
+    time::{Duration, Instant},
 };
-
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until, timeout},
-};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agents::{AgentEnd, AgentError, AgentEvent, AgentSession, ToAgent},
+    agents::{AgentEnd, AgentEvent},
     domain::{attempt::Party, event::TranscriptLine},
     telephony::media::{FromCallee, ToCallee},
 };
 
 use super::{
-    BridgeEnd, BridgeEvent, BridgeSettings, CalleeLeg, audio, outlet::Outlet,
-    transcript::Transcript, turn::Playback,
+    BridgeEnd, BridgeEvent, BridgeSettings, audio, transcript::Transcript, turn::Playback,
 };
 
 /// While this much waits for the callee or for reports, nothing more is read from the agent.
-const MAX_WAITING: usize = 256;
+pub(super) const MAX_WAITING: usize = 256;
+
+/// While this much waits for reports, keys are reported no more. Far above [`MAX_WAITING`], so that the
+/// first keys are reported whatever the agent says.
+const MAX_KEYS_WAITING: usize = 4 * MAX_WAITING;
 
 /// Whether the call goes on, or how it ended.
-type Flow = ControlFlow<BridgeEnd>;
+pub(super) type Flow = ControlFlow<BridgeEnd>;
+
+/// Where what follows goes. Nothing here waits: what cannot leave is kept, in order.
+pub(super) trait Outputs {
+    /// Plays a piece of speech to the callee.
+    fn play(&mut self, payload: Cow<'_, str>);
+    /// Sends the callee's side anything else.
+    fn tell_callee(&mut self, message: ToCallee);
+    /// Drops speech and marks that still wait for the callee's side.
+    fn drop_waiting_speech(&mut self);
+    /// Passes on what the callee says.
+    fn pass_audio(&mut self, payload: Cow<'_, str>);
+    /// Passes on a key that the callee pressed.
+    fn pass_key(&mut self, key: char);
+    /// How much of what the callee said waits for the agent.
+    fn n_unheard(&self) -> usize;
+    /// Drops the oldest of it beyond `limit`. Returns how many.
+    fn shorten_unheard(&mut self, limit: usize) -> u64;
+    /// The agent takes what the callee says from now on.
+    fn agent_is_ready(&mut self);
+    /// The agent takes nothing more.
+    fn agent_is_done(&mut self);
+    /// How much of what was reported waits.
+    fn n_unreported(&self) -> usize;
+    /// Tells what happened.
+    fn report(&mut self, event: BridgeEvent);
+}
 
 /// One call while it lasts.
+#[derive(Debug)]
 pub(super) struct Call {
     settings: BridgeSettings,
     began: Instant,
-    from_callee: mpsc::Receiver<FromCallee>,
-    to_callee: Outlet<ToCallee>,
-    report: Outlet<BridgeEvent>,
-    session: Option<AgentSession>,
-    to_agent: Outlet<ToAgent>,
     phase: Phase,
     playback: Playback,
     transcript: Transcript,
@@ -62,23 +85,13 @@ enum Phase {
 }
 
 impl Call {
-    pub fn new(
-        settings: BridgeSettings,
-        leg: CalleeLeg,
-        report: mpsc::Sender<BridgeEvent>,
-    ) -> Self {
-        let now = Instant::now();
+    pub fn new(settings: BridgeSettings, now: Instant) -> Self {
         Self {
             phase: Phase::Opening {
                 until: now + settings.agent_ready_within,
             },
             settings,
             began: now,
-            from_callee: leg.from,
-            to_callee: Outlet::to(leg.to),
-            report: Outlet::to(report),
-            session: None,
-            to_agent: Outlet::not_yet(),
             playback: Playback::default(),
             transcript: Transcript::default(),
             callee_seen_at: now,
@@ -88,100 +101,27 @@ impl Call {
         }
     }
 
-    /// Carries the call until somebody leaves.
-    pub async fn talk(
-        &mut self,
-        opening: impl Future<Output = Result<AgentSession, AgentError>>,
-        stop: &CancellationToken,
-    ) -> BridgeEnd {
-        let mut opening = pin!(opening);
-        let mut is_opening = true;
-        // Most deadlines move on with every frame. The timer is set again only when one comes nearer,
-        // and when it rings too early; then nothing is due.
-        let mut timer = pin!(sleep_until(self.next_deadline()));
-        loop {
-            let wake_at = self.next_deadline();
-            if wake_at < timer.deadline() {
-                timer.as_mut().reset(wake_at);
-            }
-            let flow = tokio::select! {
-                biased;
-                () = stop.cancelled() => Break(left(Party::System, None)),
-                message = self.from_callee.recv() => self.on_callee(message),
-                opened = &mut opening, if is_opening => {
-                    is_opening = false;
-                    self.on_opened(opened)
-                }
-                event = next_event(&mut self.session), if self.has_room() => self.on_agent(event),
-                sent = self.to_callee.forward() => match sent {
-                    Ok(()) => Continue(()),
-                    Err(_gone) => Break(self.callee_gone()),
-                },
-                sent = self.to_agent.forward() => {
-                    if sent.is_err() {
-                        // The session is over; its last event says why.
-                        self.to_agent.disconnect();
-                    }
-                    Continue(())
-                }
-                sent = self.report.forward() => {
-                    if sent.is_err() {
-                        self.report.disconnect();
-                    }
-                    Continue(())
-                }
-                () = &mut timer => {
-                    let flow = self.on_deadline();
-                    timer.as_mut().reset(self.next_deadline());
-                    flow
-                }
-            };
-            if let Break(end) = flow {
-                return end;
-            }
-        }
+    /// The callee said something; the oldest is dropped when too much waits for the agent.
+    pub fn on_callee_audio(&mut self, payload: Cow<'_, str>, now: Instant, out: &mut impl Outputs) {
+        self.callee_seen_at = now;
+        out.pass_audio(payload);
+        self.bound_unheard(out);
     }
 
-    /// Closes both sides: the agent at once, the callee behind what is still to be sent.
-    pub async fn close(&mut self) {
-        if let Some(session) = self.session.take() {
-            // When the channel is full the dropped session says the same.
-            session.commands.try_send(ToAgent::Close).ok();
-        }
-        self.to_agent.disconnect();
-        if let Some(line) = self.transcript.finish() {
-            self.report.push(BridgeEvent::Line(line));
-        }
-        self.drop_waiting_speech();
-        self.to_callee.push(ToCallee::Close);
-        let closing = async { tokio::join!(self.to_callee.flush(), self.report.flush()) };
-        if timeout(self.settings.closing_within, closing)
-            .await
-            .is_err()
-        {
-            tracing::warn!("the last messages of a call were not taken in time");
-        }
-        if self.n_dropped > 0 {
-            tracing::warn!(
-                n_dropped = self.n_dropped,
-                "callee audio was dropped because the agent read too slowly"
-            );
-        }
-    }
-
-    fn on_callee(&mut self, message: Option<FromCallee>) -> Flow {
-        let Some(message) = message else {
-            return Break(self.callee_gone());
-        };
-        self.callee_seen_at = Instant::now();
-        match message {
-            FromCallee::Audio(payload) => self.hear(ToAgent::Audio(payload)),
+    /// Anything else came from the callee's side.
+    pub fn on_callee(&mut self, event: FromCallee, now: Instant, out: &mut impl Outputs) -> Flow {
+        self.callee_seen_at = now;
+        match event {
+            FromCallee::Audio(payload) => self.on_callee_audio(Cow::Owned(payload), now, out),
             FromCallee::Key(key) => {
-                self.report.push(BridgeEvent::Key(key));
-                self.hear(ToAgent::Key(key));
+                if out.n_unreported() < MAX_KEYS_WAITING {
+                    out.report(BridgeEvent::Key(key));
+                }
+                out.pass_key(key);
+                self.bound_unheard(out);
             }
             FromCallee::Mark(name) => {
-                self.playback.echoed(&name, self.elapsed());
+                self.playback.echoed(&name, self.elapsed(now));
                 return self.end_when_played_out();
             }
             FromCallee::Stopped => return Break(left(self.first_to_leave(Party::Callee), None)),
@@ -191,10 +131,8 @@ impl Call {
         Continue(())
     }
 
-    /// Passes on what the callee says or presses; the oldest is dropped when too much waits.
-    fn hear(&mut self, command: ToAgent) {
-        self.to_agent.push(command);
-        if self.to_agent.n_waiting() == 0 {
+    fn bound_unheard(&mut self, out: &mut impl Outputs) {
+        if out.n_unheard() == 0 {
             self.is_caught_up = true;
             return;
         }
@@ -204,116 +142,103 @@ impl Call {
             self.settings.early_audio
         };
         let n_frames = most.as_millis() / audio::FRAME.as_millis();
-        self.n_dropped += self
-            .to_agent
-            .shorten(usize::try_from(n_frames).unwrap_or(usize::MAX));
+        self.n_dropped += out.shorten_unheard(usize::try_from(n_frames).unwrap_or(usize::MAX));
     }
 
-    fn on_opened(&mut self, opened: Result<AgentSession, AgentError>) -> Flow {
-        match opened {
-            Ok(session) => {
-                self.session = Some(session);
-                Continue(())
+    /// The agent spoke: its speech goes to the callee, in pieces that a clear can fall between.
+    pub fn on_agent_audio(
+        &mut self,
+        turn: u64,
+        payload: Cow<'_, str>,
+        now: Instant,
+        out: &mut impl Outputs,
+    ) {
+        let length = audio::duration(&payload);
+        if payload.is_empty() || !self.playback.wants(turn) {
+            return;
+        }
+        let mark = self.playback.send(turn, length, self.elapsed(now));
+        if let Some(name) = mark {
+            out.tell_callee(ToCallee::Mark(name));
+        }
+        if length <= self.settings.longest_piece {
+            out.play(payload);
+        } else {
+            for piece in audio::parts(&payload, self.settings.longest_piece) {
+                out.play(Cow::Borrowed(piece));
             }
-            Err(error) => self.agent_failed(error.to_string()),
+        }
+        if self.agent_spoke_at.replace(now).is_none() {
+            out.report(BridgeEvent::FirstAudio);
         }
     }
 
-    fn on_agent(&mut self, event: Option<AgentEvent>) -> Flow {
-        let Some(event) = event else {
-            return self.agent_failed("the agent's session broke off without a word".to_owned());
-        };
+    /// Anything else came from the agent.
+    pub fn on_agent(&mut self, event: AgentEvent, now: Instant, out: &mut impl Outputs) -> Flow {
         match event {
             AgentEvent::Ready { conversation } => {
                 self.phase = Phase::Live;
-                if let Some(session) = &self.session {
-                    self.to_agent.connect(session.commands.clone());
-                }
-                self.report.push(BridgeEvent::AgentJoined { conversation });
+                out.agent_is_ready();
+                out.report(BridgeEvent::AgentJoined { conversation });
             }
-            AgentEvent::Audio { turn, payload } => self.speak(turn, payload),
-            AgentEvent::Interrupted { turn } => self.interrupt(turn),
+            AgentEvent::Audio { turn, payload } => {
+                self.on_agent_audio(turn, Cow::Owned(payload), now, out);
+            }
+            AgentEvent::Interrupted { turn } => self.interrupt(turn, now, out),
             AgentEvent::AgentSaid { turn, text } => {
-                let line = self.transcript.agent_said(turn, &text);
-                self.report_line(line);
+                report_line(self.transcript.agent_said(turn, &text), out);
             }
             AgentEvent::AgentCorrected { turn, text } => {
-                let line = self.transcript.agent_corrected(turn, &text);
-                self.report_line(line);
+                report_line(self.transcript.agent_corrected(turn, &text), out);
             }
             AgentEvent::CalleeSaid { text, is_final } => {
-                let line = self.transcript.callee_said(&text, is_final);
-                self.report_line(line);
+                report_line(self.transcript.callee_said(&text, is_final), out);
             }
-            AgentEvent::OptedOut { reason } => self.report.push(BridgeEvent::OptedOut { reason }),
-            AgentEvent::Ended(end) => return self.on_agent_end(end),
+            AgentEvent::OptedOut { reason } => out.report(BridgeEvent::OptedOut { reason }),
+            AgentEvent::Ended(end) => return self.on_agent_end(end, now, out),
         }
         Continue(())
     }
 
-    fn on_agent_end(&mut self, end: AgentEnd) -> Flow {
+    fn on_agent_end(&mut self, end: AgentEnd, now: Instant, out: &mut impl Outputs) -> Flow {
         match end {
             AgentEnd::Finished => {
-                self.session = None;
-                self.to_agent.disconnect();
-                self.push_mark();
-                let wait = self.playback.queued(self.elapsed()) + self.settings.last_words_grace;
-                self.phase = Phase::LastWords {
-                    until: Instant::now() + wait,
-                };
+                out.agent_is_done();
+                self.push_mark(out);
+                let wait = self.playback.queued(self.elapsed(now)) + self.settings.last_words_grace;
+                self.phase = Phase::LastWords { until: now + wait };
                 self.end_when_played_out()
             }
             AgentEnd::Closed => Break(left(
                 Party::System,
                 Some("the agent's session was closed on our side".to_owned()),
             )),
-            AgentEnd::Failed { detail } => self.agent_failed(detail),
+            AgentEnd::Failed { detail } => self.agent_failed(detail, out),
         }
     }
 
-    /// Sends the agent's speech to the callee, in pieces that a clear can fall between.
-    fn speak(&mut self, turn: u64, payload: String) {
-        let length = audio::duration(&payload);
-        if payload.is_empty() || !self.playback.wants(turn) {
-            return;
-        }
-        let mark = self.playback.send(turn, length, self.elapsed());
-        if let Some(name) = mark {
-            self.to_callee.push(ToCallee::Mark(name));
-        }
-        if length <= self.settings.longest_piece {
-            self.to_callee.push(ToCallee::Audio(payload));
-        } else {
-            for piece in audio::parts(&payload, self.settings.longest_piece) {
-                self.to_callee.push(ToCallee::Audio(piece.to_owned()));
-            }
-        }
-        if self.agent_spoke_at.replace(Instant::now()).is_none() {
-            self.report.push(BridgeEvent::FirstAudio);
-        }
-    }
-
-    fn interrupt(&mut self, turn: u64) {
-        let cut = self.playback.interrupt(turn, self.elapsed());
-        self.drop_waiting_speech();
-        self.to_callee.push(ToCallee::Clear);
-        self.report.push(BridgeEvent::Interrupted);
+    fn interrupt(&mut self, turn: u64, now: Instant, out: &mut impl Outputs) {
+        let cut = self.playback.interrupt(turn, self.elapsed(now));
+        out.drop_waiting_speech();
+        out.tell_callee(ToCallee::Clear);
+        out.report(BridgeEvent::Interrupted);
         for line in self.transcript.cut_short(&cut) {
-            self.report.push(BridgeEvent::Line(line));
+            out.report(BridgeEvent::Line(line));
         }
     }
 
-    fn agent_failed(&mut self, detail: String) -> Flow {
-        self.drop_waiting_speech();
-        self.to_callee.push(ToCallee::Clear);
-        self.report.push(BridgeEvent::AgentFailed {
+    /// No agent can be had, or it was lost.
+    pub fn agent_failed(&mut self, detail: String, out: &mut impl Outputs) -> Flow {
+        out.drop_waiting_speech();
+        out.tell_callee(ToCallee::Clear);
+        out.report(BridgeEvent::AgentFailed {
             detail: detail.clone(),
         });
         Break(left(Party::Agent, Some(detail)))
     }
 
-    fn on_deadline(&mut self) -> Flow {
-        let now = Instant::now();
+    /// [`Self::next_deadline`] may have passed; if not, nothing happens.
+    pub fn on_deadline(&mut self, now: Instant, out: &mut impl Outputs) -> Flow {
         if now >= self.callee_seen_at + self.settings.dead_line_after {
             let detail = format!(
                 "nothing came from the carrier for {} s",
@@ -323,21 +248,23 @@ impl Call {
         }
         match self.phase {
             Phase::Opening { until } if now >= until => {
-                return self.agent_failed(format!(
+                let detail = format!(
                     "the agent was not ready within {} s",
                     self.settings.agent_ready_within.as_secs()
-                ));
+                );
+                return self.agent_failed(detail, out);
             }
             Phase::LastWords { until } if now >= until => return Break(left(Party::Agent, None)),
             Phase::Opening { .. } | Phase::LastWords { .. } | Phase::Live => {}
         }
         if self.turn_ends_at().is_some_and(|at| now >= at) {
-            self.push_mark();
+            self.push_mark(out);
         }
         Continue(())
     }
 
-    fn next_deadline(&self) -> Instant {
+    /// When [`Self::on_deadline`] has something to do, if nothing comes before.
+    pub fn next_deadline(&self) -> Instant {
         let dead_line_at = self.callee_seen_at + self.settings.dead_line_after;
         let phase_ends_at = match self.phase {
             Phase::Opening { until } | Phase::LastWords { until } => Some(until),
@@ -356,23 +283,40 @@ impl Call {
             .map(|at| at + self.settings.turn_pause)
     }
 
-    fn end_when_played_out(&self) -> Flow {
-        match self.phase {
-            Phase::LastWords { .. } if self.playback.is_played_out() => {
-                Break(left(Party::Agent, None))
-            }
-            Phase::LastWords { .. } | Phase::Opening { .. } | Phase::Live => Continue(()),
-        }
-    }
-
-    fn callee_gone(&mut self) -> BridgeEnd {
-        self.to_callee.disconnect();
+    /// The callee's side is gone without a word.
+    pub fn callee_gone(&self) -> BridgeEnd {
         match self.phase {
             Phase::LastWords { .. } => left(Party::Agent, None),
             Phase::Opening { .. } | Phase::Live => BridgeEnd {
                 by: None,
                 detail: Some("the carrier closed the media socket".to_owned()),
             },
+        }
+    }
+
+    /// The call was ended from here.
+    pub fn stopped() -> BridgeEnd {
+        left(Party::System, None)
+    }
+
+    /// The call is over: what is left to tell.
+    pub fn finish(&mut self, out: &mut impl Outputs) {
+        report_line(self.transcript.finish(), out);
+        out.drop_waiting_speech();
+        if self.n_dropped > 0 {
+            tracing::warn!(
+                n_dropped = self.n_dropped,
+                "callee audio was dropped because the agent read too slowly"
+            );
+        }
+    }
+
+    fn end_when_played_out(&self) -> Flow {
+        match self.phase {
+            Phase::LastWords { .. } if self.playback.is_played_out() => {
+                Break(left(Party::Agent, None))
+            }
+            Phase::LastWords { .. } | Phase::Opening { .. } | Phase::Live => Continue(()),
         }
     }
 
@@ -384,29 +328,20 @@ impl Call {
         }
     }
 
-    fn push_mark(&mut self) {
+    fn push_mark(&mut self, out: &mut impl Outputs) {
         if let Some(name) = self.playback.mark() {
-            self.to_callee.push(ToCallee::Mark(name));
+            out.tell_callee(ToCallee::Mark(name));
         }
     }
 
-    fn drop_waiting_speech(&mut self) {
-        self.to_callee
-            .retain(|message| matches!(message, ToCallee::Clear | ToCallee::Close));
+    fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
     }
+}
 
-    fn report_line(&mut self, line: Option<TranscriptLine>) {
-        if let Some(line) = line {
-            self.report.push(BridgeEvent::Line(line));
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.to_callee.n_waiting() < MAX_WAITING && self.report.n_waiting() < MAX_WAITING
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+fn report_line(line: Option<TranscriptLine>, out: &mut impl Outputs) {
+    if let Some(line) = line {
+        out.report(BridgeEvent::Line(line));
     }
 }
 
@@ -414,13 +349,5 @@ fn left(by: Party, detail: Option<String>) -> BridgeEnd {
     BridgeEnd {
         by: Some(by),
         detail,
-    }
-}
-
-/// What the agent says next; for ever nothing while there is no session.
-async fn next_event(session: &mut Option<AgentSession>) -> Option<AgentEvent> {
-    match session {
-        Some(session) => session.events.recv().await,
-        None => std::future::pending().await,
     }
 }

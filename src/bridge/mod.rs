@@ -2,25 +2,34 @@
 //!
 //! Moves audio both ways without decoding it, keeps either side from stopping the other, turns
 //! barge-in into a clear, and tells what happened. Knows no vendor's frames, no campaign and no
-//! store. [`turn`], [`transcript`] and [`audio`] are pure; `call` is the loop around them.
+//! store. [`turn`], [`transcript`], [`audio`] and `call`, which joins them, are pure. There are two
+//! ways to drive a call: the threads of [`worker`], which own the sockets, and `channels`, a task for
+//! each call, which is slower and easier to read.
 
 pub mod audio;
 mod call;
+mod channels;
 mod outlet;
 pub mod transcript;
 pub mod turn;
+mod warm;
+pub mod worker;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::warm::WarmUp;
 pub use crate::agents::Brief;
 use crate::{
     agents::VoiceAgent,
     domain::{attempt::Party, event::TranscriptLine, ids::ConversationId},
     telephony::media::{FromCallee, ToCallee},
 };
+
+use worker::{CalleeSocket, Held, Workers};
 
 /// The numbers that bound a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +137,7 @@ impl Bridge {
     ///   after the agent's last words.
     /// - `report` is taken in order; when nobody reads it, the agent waits, the callee's audio does
     ///   not. What is still unread when the call ends is given `closing_within`.
+    /// - `warm` is used if it is there; a call without one takes longer to be joined.
     /// - `stop` ends the call at once.
     /// - Closing the media stream makes the carrier go on with its instructions, an apology. After a
     ///   proper end ([`BridgeEnd::detail`] is none) the call should be ended at the carrier too.
@@ -135,13 +145,32 @@ impl Bridge {
         &self,
         leg: CalleeLeg,
         brief: Brief,
+        warm: Option<WarmUp>,
         report: mpsc::Sender<BridgeEvent>,
         stop: CancellationToken,
     ) -> BridgeEnd {
-        let mut call = call::Call::new(self.settings.clone(), leg, report);
-        let end = call.talk(self.agent.open(&brief), &stop).await;
-        call.close().await;
+        let mut talk = channels::Talk::new(self.settings.clone(), leg, report);
+        let opening = async { self.agent.open(&brief, WarmUp::ready(warm).await).await };
+        let end = talk.talk(opening, &stop).await;
+        talk.close().await;
         end
+    }
+
+    /// As [`Self::run`], by a worker that owns the carrier's socket. Returns with that socket still
+    /// open.
+    pub async fn run_on(
+        &self,
+        workers: &Workers,
+        callee: CalleeSocket,
+        brief: &Brief,
+        warm: Option<WarmUp>,
+        report: mpsc::Sender<BridgeEvent>,
+        stop: &CancellationToken,
+    ) -> (BridgeEnd, Held) {
+        let opening = async { self.agent.connect(brief, WarmUp::ready(warm).await).await };
+        workers
+            .carry(callee, opening.boxed(), self.settings.clone(), report, stop)
+            .await
     }
 }
 

@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::agents::{AgentEnd, AgentError, AgentEvent, AgentSession, ToAgent};
+use crate::agents::{
+    AgentEnd, AgentError, AgentEvent, AgentSession, ToAgent,
+    link::{AgentLink, Prepared},
+};
 
 /// Opens the one session it was given, after a while.
 struct ByHand {
@@ -20,13 +23,29 @@ struct ByHand {
 
 #[async_trait]
 impl VoiceAgent for ByHand {
-    async fn open(&self, _brief: &Brief) -> Result<AgentSession, AgentError> {
+    async fn prepare(&self, _agent_id: Option<&str>) -> Result<Prepared, AgentError> {
+        unreachable!("nothing rings here")
+    }
+
+    async fn open(
+        &self,
+        _brief: &Brief,
+        _prepared: Option<Prepared>,
+    ) -> Result<AgentSession, AgentError> {
         sleep(self.after).await;
         self.session
             .lock()
             .unwrap()
             .take()
             .expect("a bridge opens one session per call")
+    }
+
+    async fn connect(
+        &self,
+        _brief: &Brief,
+        _prepared: Option<Prepared>,
+    ) -> Result<AgentLink, AgentError> {
+        unreachable!("a bridge over channels opens sessions")
     }
 }
 
@@ -58,7 +77,7 @@ fn start(after: Duration) -> Scene {
         let stop = stop.clone();
         tokio::spawn(async move {
             bridge
-                .run(CalleeLeg { from, to }, Brief::default(), report, stop)
+                .run(CalleeLeg { from, to }, Brief::default(), None, report, stop)
                 .await
         })
     };
@@ -318,7 +337,13 @@ async fn a_refused_agent_is_told_and_the_callee_is_let_go() {
     let bridge = Bridge::new(Arc::new(vendor), BridgeSettings::default());
     let leg = CalleeLeg { from, to };
     let end = bridge
-        .run(leg, Brief::default(), report, CancellationToken::new())
+        .run(
+            leg,
+            Brief::default(),
+            None,
+            report,
+            CancellationToken::new(),
+        )
         .await;
     assert_eq!(end.by, Some(Party::Agent));
     let detail = "the agent has no capacity: no free line".to_owned();

@@ -37,6 +37,9 @@ pub struct Playback {
     n_done: u64,
     /// When the first segment began to play, unless it was sent later.
     anchor: Duration,
+    /// When the last segment ends to play. Follows from the others; kept because speech comes fifty
+    /// times a second.
+    ends_at: Duration,
     marks: VecDeque<PendingMark>,
     n_marks: u64,
     /// The turn that was sent after the last mark.
@@ -65,7 +68,8 @@ impl Playback {
             .unmarked
             .filter(|before| *before != turn)
             .and_then(|_| self.mark());
-        let ends_at = self.ends_at();
+        let ends_at = self.ends_at;
+        self.ends_at = ends_at.max(now) + length;
         self.unmarked = Some(turn);
         // Audio that follows without a gap and without a mark between is one segment: so an agent
         // that sends many small pieces does not make the ledger long.
@@ -122,6 +126,7 @@ impl Playback {
         }
         // The next segment cannot have begun before: whatever was reckoned is set right here.
         self.anchor = now;
+        self.ends_at = self.timeline().last().map_or(now, |(_, _, end)| end);
         Echo::Heard
     }
 
@@ -140,22 +145,17 @@ impl Playback {
         self.marks.clear();
         self.unmarked = None;
         self.anchor = now;
+        self.ends_at = now;
         cut
     }
 
     /// How long what was sent will still play.
     pub fn queued(&self, now: Duration) -> Duration {
-        self.ends_at().saturating_sub(now)
+        self.ends_at.saturating_sub(now)
     }
 
     fn n_sent(&self) -> u64 {
         self.n_done + self.segments.len() as u64
-    }
-
-    fn ends_at(&self) -> Duration {
-        self.timeline()
-            .last()
-            .map_or(self.anchor, |(_, _, end)| end)
     }
 
     /// Each segment with the times at which it begins and ends to play.

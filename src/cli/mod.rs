@@ -1,6 +1,7 @@
 //! The command line: parse arguments, run one command. Standard output is data, standard error is
 //! talk.
 
+mod bench;
 mod demo;
 mod emergency;
 mod http;
@@ -30,6 +31,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a simulated carrier with people to call and a simulated agent, for any dialer.
     Simulate(simulate::SimulateArgs),
+    /// Measure what this machine can carry.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Stop every call of a running server, or lift that stop. Ends with 0 when no call is queued or
     /// ringing any more, and with 1 when some are after ten seconds.
     EmergencyStop(emergency::EmergencyStopArgs),
@@ -66,6 +70,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run().await,
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Bench(command) => bench::run(command).await,
         Command::EmergencyStop(args) => emergency::run(args).await,
         Command::Openapi => {
             // Not `println!`, which panics when the reader has seen enough.

@@ -54,6 +54,31 @@ impl Engine {
         }))
     }
 
+    /// What the agent of an open attempt is told, before anybody has answered; none when the attempt is
+    /// not open any more.
+    pub async fn step_of(&self, attempt: AttemptId) -> EngineResult<Option<VoiceCall>> {
+        let tenant = self.tenant_of(attempt).await?;
+        let store = &self.core.store;
+        let Some(enrollment) = store.find_enrollment(tenant, attempt.enrollment).await? else {
+            return Ok(None);
+        };
+        if !enrollment.has_open(attempt) {
+            return Ok(None);
+        }
+        let mut campaign = self.core.load_campaign(tenant, enrollment.campaign).await?;
+        let cursor = usize::from(enrollment.cursor);
+        if cursor >= campaign.steps.len() {
+            return Ok(None);
+        }
+        let Step::VoiceCall(step) = campaign.steps.swap_remove(cursor);
+        Ok(Some(step))
+    }
+
+    /// Whether this process begins the tenant's calls.
+    pub fn dispatches_for(&self, tenant: TenantId) -> bool {
+        self.core.has_lease(tenant, self.core.now())
+    }
+
     /// Whether the callee was left without an agent: none ever joined, or it was lost.
     pub async fn was_left_alone(&self, attempt: AttemptId) -> EngineResult<bool> {
         let tenant = self.core.tenant_of(attempt).await?;

@@ -66,6 +66,8 @@ pub struct AgentSettings {
     pub max_duration: Duration,
     /// How long to wait for the initiation message before starting with defaults.
     pub initiation_wait: Duration,
+    /// Where signed addresses lead, unless to the simulator itself.
+    pub address: Option<SocketAddr>,
     pub ping_interval: Duration,
     /// Where to send each finished conversation.
     pub post_call_webhook: Option<PostCallWebhook>,
@@ -157,6 +159,7 @@ impl Default for AgentSettings {
             turns: (2, 3),
             max_duration: Duration::from_secs(600),
             initiation_wait: Duration::from_secs(3),
+            address: None,
             ping_interval: Duration::from_secs(2),
             post_call_webhook: None,
         }

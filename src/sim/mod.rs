@@ -30,7 +30,7 @@ pub use self::{
     callee::{Behaviour, Mix},
     config::{AgentSettings, AudioFormat, PostCallWebhook, SimulatorConfig},
     faults::Faults,
-    ledger::{LedgerSnapshot, Totals},
+    ledger::{ConversationFacts, LedgerSnapshot, Totals},
 };
 use crate::clock::{Clock, SystemClock};
 

@@ -3,9 +3,14 @@
 //! Audio is mu-law, 8 kHz, mono, as base64 text: the form in which it arrives and leaves, so that it
 //! can be passed through without decoding.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use crate::domain::ids::{CallSid, StreamSid};
+use crate::{
+    domain::ids::{CallSid, StreamSid},
+    json::Spliced,
+};
+
+use super::BoxError;
 
 /// What comes from the callee's side of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,4 +49,25 @@ pub enum ToCallee {
     Clear,
     /// Close the stream; nothing follows.
     Close,
+}
+
+/// One message from the callee's side, borrowed from its frame where that is possible.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard<'t> {
+    /// As [`FromCallee::Audio`].
+    Audio(Cow<'t, str>),
+    /// Anything else.
+    Event(FromCallee),
+}
+
+/// A carrier's words on one media socket, without the socket: texts in, [`FromCallee`] out, and back.
+pub trait StreamDialect: fmt::Debug + Send {
+    /// Reads one frame; none when it tells nothing. An error spoils that frame alone.
+    fn read<'t>(&self, text: &'t str) -> Result<Option<Heard<'t>>, BoxError>;
+
+    /// The frame that plays audio.
+    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a>;
+
+    /// The frame of any message; none for [`ToCallee::Close`], which is the socket's own.
+    fn message(&self, message: &ToCallee) -> Option<String>;
 }

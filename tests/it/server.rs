@@ -19,6 +19,7 @@ mod registers;
 mod rules;
 mod shutdown;
 mod suppression_lists;
+mod warm;
 
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
@@ -135,6 +136,11 @@ on_both_stores!(
     emergency::an_emergency_stop_clears_the_lines_and_lifting_it_goes_on,
     emergency::the_command_stops_what_a_running_server_does,
     emergency::an_emergency_stop_ends_talks_when_it_is_to,
+    warm::who_answers_is_joined_over_the_connection_that_was_prepared,
+    warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
+    warm::nothing_is_left_of_what_was_prepared_for_who_never_answers,
+    warm::nothing_is_prepared_where_nothing_may_be,
+    warm::the_agents_room_is_kept_with_prepared_connections_counted,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -145,6 +151,28 @@ on_both_stores!(
     crash::a_server_that_is_killed_again_and_again_calls_nobody_twice_and_forgets_nobody,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
     shutdown::a_drain_that_takes_too_long_leaves_the_rest_for_the_next_start,
+);
+
+// Audio that goes by tasks: everything in which there is any.
+on_store!(
+    tasks,
+    Tasks,
+    calls::a_list_becomes_calls_and_each_person_comes_to_an_end,
+    calls::the_agent_is_told_who_is_on_the_line,
+    calls::a_talk_is_kept_with_its_timeline_and_both_sides_words,
+    calls::who_hung_up_is_known,
+    control::a_pause_lets_talks_finish_and_begins_no_calls,
+    control::an_operator_ends_a_call_and_the_carrier_confirms_it,
+    faults::a_talk_comes_to_its_end_without_any_callback,
+    faults::a_callee_whom_no_agent_can_speak_to_hears_regret_and_is_not_called_again,
+    faults::a_crash_of_the_agent_ends_the_talk_and_is_kept,
+    faults::an_agent_without_quota_ends_the_talk_and_is_kept,
+    callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
+    optout::who_presses_9_is_on_the_list_within_a_second,
+    optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
+    warm::who_answers_is_joined_over_the_connection_that_was_prepared,
+    warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
+    shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
 );
 
 on_store!(

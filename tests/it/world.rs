@@ -210,6 +210,7 @@ pub fn environment(
         // Simulated people may be called at any hour.
         ("DIALTONE_RULE_PROFILE", "none".to_owned()),
         ("DIALTONE_MARK_FILE", "off".to_owned()),
+        ("DIALTONE_MEDIA", place.media().to_owned()),
         // The same records are taken up again at another address.
         ("DIALTONE_DEPLOYMENT", "tests".to_owned()),
         ("DIALTONE_ADMIN_EMAIL", OWNER.to_owned()),

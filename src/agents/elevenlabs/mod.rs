@@ -3,41 +3,39 @@
 //! Knows ElevenLabs' addresses, messages, close codes and words. Knows no carrier: audio is mu-law
 //! 8 kHz base64 in both directions, and an agent that is set to anything else is refused.
 
+mod conversation;
 mod fault;
 mod outgoing;
-mod session;
 mod wire;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use reqwest::{Client, Url, redirect};
+use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{self, protocol::WebSocketConfig},
-};
+use tokio::time::{Instant, timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use tracing::debug;
 
-use super::{AgentError, AgentSession, BoxError, Brief, VoiceAgent};
+use super::{
+    AgentError, AgentSession, BoxError, Brief, VoiceAgent,
+    link::{self, AgentLink, LinkError, LinkStream, Prepared},
+    session,
+};
+
+use conversation::Conversation;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From asking for an address to an open socket.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The vendor's own clients take messages of this size: a chunk is seconds of audio.
-const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
-/// The library's default of 128 KiB is paid for by every call.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// How long a connection that was prepared may take for the one round trip that is left. Servers close
+/// what stays silent, and networks forget it without a word.
+const PREPARED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is needed to reach an agent.
 #[derive(Debug, Clone)]
@@ -66,6 +64,7 @@ pub struct ElevenLabs {
     config: ElevenLabsConfig,
     base: Url,
     client: Client,
+    tls: Arc<ClientConfig>,
     sessions: TaskTracker,
     stop: CancellationToken,
     _stop_when_dropped: DropGuard,
@@ -90,6 +89,7 @@ impl ElevenLabs {
             config,
             base,
             client,
+            tls: link::tls_config(),
             sessions: TaskTracker::new(),
             _stop_when_dropped: stop.clone().drop_guard(),
             stop,
@@ -127,6 +127,30 @@ impl ElevenLabs {
             .map_err(|_| unavailable("the answer has no signed address"))?;
         Ok(socket_address(&answer.signed_url))
     }
+
+    /// A connection to the agent's address.
+    async fn line(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError> {
+        let agent_id = agent_id.unwrap_or(&self.config.agent_id);
+        let address = self.signed_url(agent_id).await?;
+        link::prepare(&address, &self.tls).await.map_err(link_error)
+    }
+
+    /// The WebSocket, over what was prepared if that is still good.
+    async fn socket(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<(LinkStream, Vec<u8>), AgentError> {
+        if let Some(prepared) = prepared {
+            match timeout(PREPARED_TIMEOUT, prepared.open()).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => debug!(%error, "a prepared connection was not good any more"),
+                Err(_) => debug!("a prepared connection did not answer"),
+            }
+        }
+        let line = self.line(brief.agent_id.as_deref()).await?;
+        line.open().await.map_err(link_error)
+    }
 }
 
 #[derive(Deserialize)]
@@ -136,37 +160,43 @@ struct SignedUrl {
 
 #[async_trait]
 impl VoiceAgent for ElevenLabs {
-    async fn open(&self, brief: &Brief) -> Result<AgentSession, AgentError> {
-        let agent_id = brief.agent_id.as_ref().unwrap_or(&self.config.agent_id);
-        let deadline = Instant::now() + OPEN_TIMEOUT;
-        let opening = async {
-            let address = self.signed_url(agent_id).await?;
-            let socket = connect(&address).await?;
-            session::start(socket, brief, &self.sessions, self.stop.child_token()).await
-        };
-        timeout_at(deadline, opening)
-            .await
-            .unwrap_or_else(|_| Err(unavailable("no connection within 10 s")))
+    async fn prepare(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError> {
+        in_time(self.line(agent_id)).await
+    }
+
+    async fn open(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentSession, AgentError> {
+        let link = self.connect(brief, prepared).await?;
+        session::start(link, &self.sessions, self.stop.child_token()).await
+    }
+
+    async fn connect(
+        &self,
+        brief: &Brief,
+        prepared: Option<Prepared>,
+    ) -> Result<AgentLink, AgentError> {
+        let (stream, received) = in_time(self.socket(brief, prepared)).await?;
+        Ok(AgentLink {
+            stream,
+            received,
+            dialect: Box::new(Conversation::new(brief, Instant::now().into_std())),
+        })
     }
 }
 
-async fn connect(address: &str) -> Result<Socket, AgentError> {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let without_delay = true;
-    match connect_async_with_config(address, Some(config), without_delay).await {
-        Ok((socket, _response)) => Ok(socket),
-        Err(tungstenite::Error::Http(response)) => {
-            let body = response.body().as_deref().unwrap_or_default();
-            Err(fault::http_error(response.status().as_u16(), body))
-        }
-        // Other errors may name the address, which is secret.
-        Err(tungstenite::Error::Io(error)) => Err(AgentError::Unavailable(error.into())),
-        Err(tungstenite::Error::Tls(error)) => Err(AgentError::Unavailable(error.into())),
-        Err(_) => Err(unavailable("the WebSocket handshake failed")),
+async fn in_time<T>(opening: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
+    timeout(OPEN_TIMEOUT, opening)
+        .await
+        .unwrap_or_else(|_| Err(unavailable("no connection within 10 s")))
+}
+
+fn link_error(error: LinkError) -> AgentError {
+    match error {
+        LinkError::Refused { status, body } => fault::http_error(status, &body),
+        other => AgentError::Unavailable(other.into()),
     }
 }
 

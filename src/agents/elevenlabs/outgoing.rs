@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::agents::Brief;
+use crate::{agents::Brief, json::Spliced};
 
 /// Names of variables that the vendor keeps for itself.
 const RESERVED_PREFIX: &str = "system__";
@@ -83,23 +83,9 @@ struct TtsOverride<'a> {
     voice_id: &'a str,
 }
 
-/// A piece of what the callee says. Base64 needs no escaping and is copied; anything else is escaped.
-pub(super) fn user_audio(payload: &str) -> String {
-    const OPEN: &str = r#"{"user_audio_chunk":"#;
-    let mut message = String::with_capacity(OPEN.len() + payload.len() + 3);
-    message.push_str(OPEN);
-    let is_plain = payload
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-    if is_plain {
-        message.push('"');
-        message.push_str(payload);
-        message.push('"');
-    } else {
-        message.push_str(&Value::from(payload).to_string());
-    }
-    message.push('}');
-    message
+/// A piece of what the callee says.
+pub(super) fn user_audio(payload: &str) -> Spliced<'_> {
+    Spliced::new(r#"{"user_audio_chunk":""#, payload, r#""}"#)
 }
 
 /// The answer to a ping.
@@ -191,9 +177,12 @@ mod tests {
     // proves F-30
     #[test]
     fn what_goes_to_the_server_is_exact() {
-        assert_eq!(user_audio("//8="), r#"{"user_audio_chunk":"//8="}"#);
         assert_eq!(
-            value(&user_audio("\"}")),
+            user_audio("//8=").to_text(),
+            r#"{"user_audio_chunk":"//8="}"#
+        );
+        assert_eq!(
+            value(&user_audio("\"}").to_text()),
             json!({"user_audio_chunk": "\"}"})
         );
         assert_eq!(

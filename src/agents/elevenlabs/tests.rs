@@ -87,7 +87,7 @@ async fn talk() -> Talk {
         prompt: Some("Be kind.".to_owned()),
         ..Brief::default()
     };
-    let session = agent.open(&brief).await.unwrap();
+    let session = agent.open(&brief, None).await.unwrap();
     let mut server = accepted.recv().await.unwrap();
     let initiation = receive(&mut server).await;
     Talk {
@@ -332,7 +332,7 @@ async fn we_close_by_command_by_dropping_and_at_shutdown() {
 async fn a_refused_address_is_sorted_by_what_to_do() {
     let open = async |status, body| {
         let (agent, _accepted) = serve(Some((status, body))).await;
-        agent.open(&Brief::default()).await.unwrap_err()
+        agent.open(&Brief::default(), None).await.unwrap_err()
     };
     let unknown = open(404, r#"{"detail":"Not Found"}"#).await;
     assert!(matches!(unknown, AgentError::Refused(text) if text.contains("agent id")));
@@ -352,7 +352,7 @@ async fn an_address_where_nobody_answers_is_unavailable() {
         base_url: format!("http://{address}"),
     })
     .unwrap();
-    let error = agent.open(&Brief::default()).await.unwrap_err();
+    let error = agent.open(&Brief::default(), None).await.unwrap_err();
     assert!(matches!(&error, AgentError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("agent_1"), "{error}");
 }

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::json::Scanner;
+
 /// What the server says, as far as it matters for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServerMessage {
@@ -93,6 +95,41 @@ pub(super) fn parse(text: &str) -> Result<ServerMessage, WireError> {
     let envelope: Envelope<'_> = serde_json::from_str(text)?;
     let kind = envelope.kind.clone().into_owned();
     envelope.into_message().ok_or(WireError::Empty { kind })
+}
+
+/// The payload and the number of an `audio` message, where it is as plain as they usually are: found
+/// without a copy, and exactly what [`parse`] would give. All others go the long way.
+pub(super) fn plain_audio(text: &str) -> Option<(&str, u64)> {
+    let mut scanner = Scanner::new(text);
+    let (mut is_audio, mut audio) = (false, None);
+    scanner.enter()?;
+    loop {
+        match scanner.key()? {
+            "type" if !is_audio => is_audio = scanner.is_string("audio")?,
+            "audio_event" if audio.is_none() => audio = Some(audio_event(&mut scanner)?),
+            _ => return None,
+        }
+        if !scanner.more()? {
+            break;
+        }
+    }
+    audio.filter(|_| is_audio && scanner.is_at_end())
+}
+
+fn audio_event<'t>(scanner: &mut Scanner<'t>) -> Option<(&'t str, u64)> {
+    let (mut payload, mut event_id) = (None, None);
+    scanner.enter()?;
+    loop {
+        match scanner.key()? {
+            "audio_base_64" if payload.is_none() => payload = Some(scanner.string()?),
+            "event_id" if event_id.is_none() => event_id = Some(scanner.number()?),
+            "audio_base_64" | "event_id" => return None,
+            _ => scanner.skip()?,
+        }
+        if !scanner.more()? {
+            return payload.zip(event_id);
+        }
+    }
 }
 
 /// All messages in one, so that one pass reads any of them.
@@ -289,8 +326,80 @@ impl From<ToolResponse> for ServerMessage {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
     use crate::agents::elevenlabs::outgoing::pong;
+
+    /// Pieces of which messages are made, fitting and not.
+    fn piece() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            r#""type":"audio""#,
+            r#""type" : "audio""#,
+            r#""type":"ping""#,
+            r#""type":null"#,
+            r#""audio_event":{"audio_base_64":"//8=","event_id":3}"#,
+            r#""audio_event":{"event_id":12 ,"audio_base_64":"f39/AA=="}"#,
+            r#""audio_event":{"audio_base_64":"\/\/8=","event_id":3}"#,
+            r#""audio_event":{"audio_base_64":"//8=","event_id":"3"}"#,
+            r#""audio_event":{"audio_base_64":"//8=","event_id":3.0}"#,
+            r#""audio_event":{"audio_base_64":"//8=","event_id":07}"#,
+            r#""audio_event":{"audio_base_64":"//8="}"#,
+            r#""audio_event":{"audio_base_64":"","event_id":3,"event_id":4}"#,
+            r#""audio_event":{"audio_base_64":"é","event_id":3,"is_final":false,
+                "alignment":{"chars":["H","i"],"char_start_times_ms":[0,60.5]}}"#,
+            r#""audio_event":{"audio_base_64":"//8=","event_id":3,"alignment":{"chars":["\""]}}"#,
+            r#""audio_event":null"#,
+            r#""ping_event":{"event_id":1}"#,
+            r#""ping_event":1"#,
+            r#""new":[1,{}]"#,
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_without_a_copy_is_what_is_parsed(
+            pieces in vec(piece(), 0..5),
+            between in prop::sample::select(vec![",", " , ", "\n,\t", ""]),
+            end in prop::sample::select(vec!["}", " } ", "", "}x", "}}"]),
+        ) {
+            let text = format!("{{{}{end}", pieces.join(between));
+            if let Some((payload, event_id)) = plain_audio(&text) {
+                let payload = payload.to_owned();
+                prop_assert_eq!(parse(&text).unwrap(), ServerMessage::Audio { payload, event_id });
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn spoiled_messages_are_read_without_a_panic_and_alike(
+            at in any::<prop::sample::Index>(),
+            piece in "[ -~é]{0,3}",
+        ) {
+            let message = r#"{"type":"audio","audio_event":{"audio_base_64":"//8=","event_id":3,
+                "alignment":{"chars":["H"],"char_start_times_ms":[0]}}}"#;
+            let at = at.index(message.len());
+            let text = format!("{}{piece}{}", &message[..at], &message[at + 1..]);
+            let parsed = parse(&text).ok();
+            if let Some((payload, event_id)) = plain_audio(&text) {
+                let payload = payload.to_owned();
+                prop_assert_eq!(parsed, Some(ServerMessage::Audio { payload, event_id }));
+            }
+        }
+    }
+
+    #[test]
+    fn usual_audio_takes_the_short_way() {
+        for text in [
+            r#"{"type":"audio","audio_event":{"audio_base_64":"//8=","event_id":3}}"#,
+            r#"{"audio_event":{"event_id":3,"audio_base_64":"//8=","alignment":null},"type":"audio"}"#,
+            r#" { "type" : "audio" , "audio_event" : { "audio_base_64":"//8=", "event_id":3,
+                "alignment":{"chars":["H"],"char_start_times_ms":[0],"char_durations_ms":[60]}}}"#,
+        ] {
+            assert_eq!(plain_audio(text), Some(("//8=", 3)), "{text}");
+        }
+    }
 
     #[test]
     fn the_messages_of_a_call_are_read() {

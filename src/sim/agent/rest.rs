@@ -59,7 +59,11 @@ pub async fn sign_url(
     let conversation_id = wants_id.then(|| simulation.new_sid("conv_"));
     let mut url = format!(
         "ws://{}/v1/convai/conversation?agent_id={agent_id}&conversation_signature={signature}",
-        simulation.address
+        simulation
+            .config
+            .agent
+            .address
+            .unwrap_or(simulation.address)
     );
     if let Some(id) = &conversation_id {
         url.push_str("&conversation_id=");

@@ -12,7 +12,11 @@ use serde::{
 
 use crate::{
     domain::ids::{IdError, StreamSid},
-    telephony::media::{FromCallee, StreamStart, ToCallee},
+    json::{self, Scanner, Spliced},
+    telephony::{
+        BoxError,
+        media::{FromCallee, Heard, StreamDialect, StreamStart, ToCallee},
+    },
 };
 
 /// Why a frame from Twilio cannot be used.
@@ -56,6 +60,57 @@ pub fn parse(text: &str) -> Result<Option<FromCallee>, StreamError> {
         }
         "stop" => Ok(Some(FromCallee::Stopped)),
         _ => Ok(None),
+    }
+}
+
+/// Reads a frame as [`parse`] does, and audio without a copy where the frame is as plain as they
+/// usually are.
+pub fn read(text: &str) -> Result<Option<Heard<'_>>, StreamError> {
+    if let Some(payload) = plain_audio(text) {
+        return Ok(Some(Heard::Audio(Cow::Borrowed(payload))));
+    }
+    Ok(parse(text)?.map(|event| match event {
+        FromCallee::Audio(payload) => Heard::Audio(Cow::Owned(payload)),
+        other => Heard::Event(other),
+    }))
+}
+
+/// The payload of a `media` frame of the callee's track with its usual members, in any order.
+fn plain_audio(text: &str) -> Option<&str> {
+    let mut scanner = Scanner::new(text);
+    let (mut is_media, mut payload) = (false, None);
+    let (mut has_number, mut has_stream) = (false, false);
+    scanner.enter()?;
+    loop {
+        match scanner.key()? {
+            "event" if !is_media => is_media = scanner.is_string("media")?,
+            "media" if payload.is_none() => payload = Some(plain_media(&mut scanner)?),
+            "streamSid" if !has_stream => has_stream = scanner.string().map(|_| true)?,
+            "sequenceNumber" if !has_number => has_number = scanner.string().map(|_| true)?,
+            _ => return None,
+        }
+        if !scanner.more()? {
+            break;
+        }
+    }
+    payload.filter(|payload| is_media && !payload.is_empty() && scanner.is_at_end())
+}
+
+fn plain_media<'t>(scanner: &mut Scanner<'t>) -> Option<&'t str> {
+    let (mut is_callee, mut payload) = (false, None);
+    scanner.enter()?;
+    loop {
+        match scanner.key()? {
+            "track" if !is_callee => is_callee = scanner.is_string("inbound")?,
+            "payload" if payload.is_none() => payload = Some(scanner.string()?),
+            "chunk" | "timestamp" => {
+                scanner.string()?;
+            }
+            _ => return None,
+        }
+        if !scanner.more()? {
+            return payload.filter(|_| is_callee);
+        }
     }
 }
 
@@ -120,39 +175,55 @@ fn shown<'t>(text: &'t Option<Text<'_>>) -> &'t str {
 /// Twilio drops frames with an extra or a missing field (warning 31951), so the text is exact.
 pub fn render(stream: &StreamSid, message: &ToCallee) -> Option<String> {
     let stream = stream.as_str();
-    let frame = match message {
+    match message {
         ToCallee::Audio(payload) => {
-            let mut frame = String::with_capacity(payload.len() + stream.len() + 64);
-            frame.push_str(r#"{"event":"media","streamSid":""#);
-            frame.push_str(stream);
-            frame.push_str(r#"","media":{"payload":"#);
-            push_json_string(&mut frame, payload);
-            frame.push_str("}}");
-            frame
+            Some(Spliced::new(&before_audio(stream), payload, AFTER_AUDIO).to_text())
         }
         ToCallee::Mark(name) => {
-            let mut frame = format!(r#"{{"event":"mark","streamSid":"{stream}","mark":{{"name":"#);
-            push_json_string(&mut frame, name);
-            frame.push_str("}}");
-            frame
+            let name = json::escaped(name);
+            Some(format!(
+                r#"{{"event":"mark","streamSid":"{stream}","mark":{{"name":"{name}"}}}}"#
+            ))
         }
-        ToCallee::Clear => format!(r#"{{"event":"clear","streamSid":"{stream}"}}"#),
-        ToCallee::Close => return None,
-    };
-    Some(frame)
+        ToCallee::Clear => Some(format!(r#"{{"event":"clear","streamSid":"{stream}"}}"#)),
+        ToCallee::Close => None,
+    }
 }
 
-/// Appends `text` as a JSON string. Base64 and our mark names need no escaping and are copied.
-fn push_json_string(frame: &mut String, text: &str) {
-    let is_plain = text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-    if is_plain {
-        frame.push('"');
-        frame.push_str(text);
-        frame.push('"');
-    } else {
-        frame.push_str(&serde_json::Value::from(text).to_string());
+fn before_audio(stream: &str) -> String {
+    format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":""#)
+}
+
+const AFTER_AUDIO: &str = r#""}}"#;
+
+/// Twilio's words on the socket of one stream.
+#[derive(Debug)]
+pub struct Dialect {
+    stream: StreamSid,
+    before_audio: String,
+}
+
+impl Dialect {
+    /// For the stream of that name.
+    pub fn new(stream: StreamSid) -> Self {
+        Self {
+            before_audio: before_audio(stream.as_str()),
+            stream,
+        }
+    }
+}
+
+impl StreamDialect for Dialect {
+    fn read<'t>(&self, text: &'t str) -> Result<Option<Heard<'t>>, BoxError> {
+        Ok(read(text)?)
+    }
+
+    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a> {
+        Spliced::new(&self.before_audio, payload, AFTER_AUDIO)
+    }
+
+    fn message(&self, message: &ToCallee) -> Option<String> {
+        render(&self.stream, message)
     }
 }
 
@@ -262,10 +333,84 @@ impl<'de> Visitor<'de> for TextVisitor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn read(text: &str) -> Option<FromCallee> {
         parse(text).unwrap()
+    }
+
+    /// Pieces of which frames are made, fitting and not.
+    fn piece() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            r#""event":"media""#,
+            r#""event" : "media""#,
+            r#""event":"mark""#,
+            r#""event":"med\u0069a""#,
+            r#""event":null"#,
+            r#""sequenceNumber":"2""#,
+            r#""sequenceNumber":2"#,
+            r#""streamSid":"MZ1""#,
+            r#""streamSid":null"#,
+            r#""media":{"track":"inbound","chunk":"1","timestamp":"102","payload":"f39/"}"#,
+            r#""media":{"payload" : "f39/" , "track":"inbound"}"#,
+            r#""media":{"track":"inbound","payload":""}"#,
+            r#""media":{"track":"inbound","payload":"ab\/\/"}"#,
+            r#""media":{"track":"outbound","payload":"f39/"}"#,
+            r#""media":{"track":"inbound_track","payload":"é"}"#,
+            r#""media":{"track":"inbound","track":"inbound","payload":"f39/"}"#,
+            r#""media":{"payload":"f39/"}"#,
+            r#""media":{"track":"inbound","payload":"f39/","new":1}"#,
+            r#""media":{"track":"inbound"}"#,
+            r#""media":{}"#,
+            r#""mark":{"name":"a"}"#,
+            r#""mark":7"#,
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_without_a_copy_is_what_is_parsed(
+            pieces in vec(piece(), 0..6),
+            between in prop::sample::select(vec![",", " , ", "\n,\t", ""]),
+            end in prop::sample::select(vec!["}", " } ", "", "}x", "}}"]),
+        ) {
+            let text = format!("{{{}{end}", pieces.join(between));
+            if let Some(payload) = plain_audio(&text) {
+                prop_assert_eq!(parse(&text).unwrap(), Some(FromCallee::Audio(payload.to_owned())));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn spoiled_frames_are_read_without_a_panic_and_alike(
+            at in any::<prop::sample::Index>(),
+            piece in "[ -~é]{0,3}",
+        ) {
+            let frame = r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound",
+                "chunk":"1","timestamp":"102","payload":"f39/"},"streamSid":"MZ1"}"#;
+            let at = at.index(frame.len());
+            let text = format!("{}{piece}{}", &frame[..at], &frame[at + 1..]);
+            let parsed = parse(&text).ok().flatten();
+            if let Some(payload) = plain_audio(&text) {
+                prop_assert_eq!(parsed, Some(FromCallee::Audio(payload.to_owned())));
+            }
+        }
+    }
+
+    #[test]
+    fn usual_media_takes_the_short_way() {
+        for text in [
+            r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1",
+                "timestamp":"102","payload":"f39/"},"streamSid":"MZ1"}"#,
+            r#"{"streamSid":"MZ1","media":{"payload":"f39/","track":"inbound"},"event":"media"}"#,
+        ] {
+            assert_eq!(plain_audio(text), Some("f39/"), "{text}");
+        }
+        let outbound = r#"{"event":"media","media":{"track":"outbound","payload":"f39/"}}"#;
+        assert_eq!(plain_audio(outbound), None);
     }
 
     // proves F-30

@@ -8,23 +8,32 @@ use dialtone::{
 };
 use futures_util::{FutureExt as _, TryStreamExt as _};
 
-/// The kinds of store.
+/// The kinds of store, and the ways audio can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Embedded,
     Mongo,
+    /// As embedded, with audio by tasks instead of workers.
+    Tasks,
 }
 
 /// A place of one test's own.
 pub enum Place {
-    Directory(tempfile::TempDir),
-    Database { uri: String, name: String },
+    Directory {
+        directory: tempfile::TempDir,
+        media: &'static str,
+    },
+    Database {
+        uri: String,
+        name: String,
+    },
 }
 
 impl Place {
     fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Embedded => Self::Directory(tempfile::tempdir().unwrap()),
+            Kind::Embedded => Self::directory("workers"),
+            Kind::Tasks => Self::directory("tasks"),
             Kind::Mongo => {
                 let server = std::env::var("DIALTONE_TEST_MONGODB_URI").expect(
                     "DIALTONE_TEST_MONGODB_URI must name a MongoDB replica set: start one by \
@@ -38,10 +47,25 @@ impl Place {
         }
     }
 
+    fn directory(media: &'static str) -> Self {
+        Self::Directory {
+            directory: tempfile::tempdir().unwrap(),
+            media,
+        }
+    }
+
+    /// Which way audio takes.
+    pub fn media(&self) -> &'static str {
+        match self {
+            Self::Directory { media, .. } => media,
+            Self::Database { .. } => "workers",
+        }
+    }
+
     /// The variable that tells the server of the place.
     pub fn variable(&self) -> &'static str {
         match self {
-            Self::Directory(_) => "DIALTONE_DATA_DIR",
+            Self::Directory { .. } => "DIALTONE_DATA_DIR",
             Self::Database { .. } => "MONGODB_URI",
         }
     }
@@ -49,7 +73,7 @@ impl Place {
     /// What the variable says.
     pub fn value(&self) -> String {
         match self {
-            Self::Directory(directory) => directory.path().display().to_string(),
+            Self::Directory { directory, .. } => directory.path().display().to_string(),
             Self::Database { uri, .. } => uri.clone(),
         }
     }
@@ -57,7 +81,7 @@ impl Place {
     /// A handle on the records, as another process would have it.
     pub async fn open(&self) -> Arc<dyn Store> {
         match self {
-            Self::Directory(directory) => {
+            Self::Directory { directory, .. } => {
                 Arc::new(SqliteStore::open(&directory.path().join("dialtone.db")).unwrap())
             }
             Self::Database { uri, .. } => Arc::new(MongoStore::connect(uri).await.unwrap()),
@@ -67,7 +91,7 @@ impl Place {
     /// Every record, past the store, one a line.
     pub async fn dump(&self) -> String {
         match self {
-            Self::Directory(directory) => dump_file(&directory.path().join("dialtone.db")),
+            Self::Directory { directory, .. } => dump_file(&directory.path().join("dialtone.db")),
             Self::Database { uri, name } => dump_database(uri, name).await,
         }
     }

@@ -1,6 +1,7 @@
-//! One conversation: a task that reads and a task that writes, so that neither waits for the other.
+//! One session over channels: a task that reads and a task that writes, so that neither waits for the
+//! other. The readable way to drive a [`Dialect`]; what it means is the dialect's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     SinkExt, StreamExt,
@@ -10,20 +11,19 @@ use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_tungstenite::tungstenite::{
-    self, Message,
-    protocol::{CloseFrame, frame::coding::CloseCode},
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use crate::agents::{AgentEnd, AgentError, AgentEvent, AgentSession, Brief, ToAgent};
-
 use super::{
-    Socket,
-    fault::{Closing, end_of, format_fault},
-    outgoing,
-    wire::{self, Metadata, ServerMessage},
+    AgentEnd, AgentError, AgentEvent, AgentSession, Dialect, Heard, ToAgent,
+    link::{AgentLink, LinkStream, MAX_MESSAGE_BYTES},
 };
 
 /// Events that may wait for whoever reads them; then reading from the server waits.
@@ -32,16 +32,14 @@ const MAX_EVENTS: usize = 64;
 const MAX_COMMANDS: usize = 16;
 /// Answers to the server that may wait. More at once than this is not a conversation.
 const MAX_ANSWERS: usize = 32;
-/// How long the agent may take to be ready once connected.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The server pings every few seconds and gives up by itself after 60 s.
-const QUIET_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the server may take to close after the agent hung up.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// A frame that the socket has not taken by then means that nobody reads it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a farewell may take, on either side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The library's default of 128 KiB is paid for by every call.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+type Socket = WebSocketStream<LinkStream>;
 
 /// How the two tasks of a session end each other.
 #[derive(Debug, Clone)]
@@ -52,15 +50,26 @@ struct Signals {
     is_stuck: CancellationToken,
 }
 
-/// Sends the brief and begins the conversation.
+/// Sends the opening and begins the session.
 pub(super) async fn start(
-    mut socket: Socket,
-    brief: &Brief,
+    link: AgentLink,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<AgentSession, AgentError> {
+    let AgentLink {
+        stream,
+        received,
+        dialect,
+    } = link;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let mut socket =
+        WebSocketStream::from_partially_read(stream, received, Role::Client, Some(config)).await;
     socket
-        .send(Message::text(outgoing::initiation(brief)))
+        .send(Message::text(dialect.opening()))
         .await
         .map_err(|error| AgentError::Unavailable(error.into()))?;
     let (sink, stream) = socket.split();
@@ -71,25 +80,35 @@ pub(super) async fn start(
         closing: stop,
         is_stuck: CancellationToken::new(),
     };
+    let dialect = Arc::new(std::sync::Mutex::new(dialect));
     let reader = Reader {
         events,
         answers: answers_in,
         signals: signals.clone(),
-        closing: Closing::default(),
-        void_turn: None,
-        last_turn: 0,
+        dialect: dialect.clone(),
     };
     tasks.spawn(reader.run(stream).in_current_span());
-    tasks.spawn(write(sink, commands, answers, signals).in_current_span());
+    tasks.spawn(write(sink, dialect, commands, answers, signals).in_current_span());
     Ok(AgentSession {
         events: events_out,
         commands: commands_in,
     })
 }
 
+/// What both tasks of a session speak with. Held for as long as it takes to read or write one message.
+type Shared = Arc<std::sync::Mutex<Box<dyn Dialect>>>;
+
+fn with<T>(dialect: &Shared, speak: impl FnOnce(&mut dyn Dialect) -> T) -> T {
+    let mut dialect = dialect
+        .lock()
+        .expect("no dialect panics over what it reads or writes");
+    speak(&mut **dialect)
+}
+
 /// Writes until the session is to be closed. Answers go ahead of audio.
 async fn write(
     mut sink: SplitSink<Socket, Message>,
+    dialect: Shared,
     mut commands: mpsc::Receiver<ToAgent>,
     mut answers: mpsc::Receiver<String>,
     signals: Signals,
@@ -100,8 +119,10 @@ async fn write(
             () = signals.closing.cancelled() => break,
             Some(answer) = answers.recv() => answer,
             command = commands.recv() => match command {
-                Some(ToAgent::Audio(payload)) => outgoing::user_audio(&payload),
-                Some(ToAgent::Key(key)) => outgoing::key_pressed(key),
+                Some(ToAgent::Audio(payload)) => {
+                    with(&dialect, |dialect| dialect.audio(&payload).to_text())
+                }
+                Some(ToAgent::Key(key)) => with(&dialect, |dialect| dialect.key(key)),
                 Some(ToAgent::Close) | None => break,
             },
         };
@@ -138,10 +159,7 @@ struct Reader {
     events: mpsc::Sender<AgentEvent>,
     answers: mpsc::Sender<String>,
     signals: Signals,
-    closing: Closing,
-    /// Audio of this turn and those before is void.
-    void_turn: Option<u64>,
-    last_turn: u64,
+    dialect: Shared,
 }
 
 /// Why reading stopped.
@@ -170,8 +188,8 @@ impl Reader {
     }
 
     async fn read(&mut self, stream: &mut SplitStream<Socket>) -> Stopped {
-        let mut deadline = Instant::now() + READY_TIMEOUT;
         loop {
+            let deadline = with(&self.dialect, |dialect| dialect.deadline());
             let signals = &self.signals;
             let received = tokio::select! {
                 biased;
@@ -180,107 +198,61 @@ impl Reader {
                 () = signals.is_stuck.cancelled() => {
                     return failed("the agent's connection took no more audio");
                 }
-                received = timeout_at(deadline, stream.next()) => received,
+                received = timeout_at(Instant::from_std(deadline), stream.next()) => received,
             };
             let Ok(message) = received else {
-                return self.silent_too_long();
+                return Stopped::Over(with(&self.dialect, |dialect| dialect.overdue()));
             };
             let text = match message {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => {
-                    self.closing.frame = frame.map(close_words);
-                    return Stopped::Over(end_of(&self.closing));
+                    let words = frame
+                        .as_ref()
+                        .map(|frame| (frame.code.into(), frame.reason.as_str()));
+                    return Stopped::Over(with(&self.dialect, |dialect| dialect.closed(words)));
                 }
                 Some(Ok(_)) => continue,
-                None => return Stopped::Over(end_of(&self.closing)),
-                Some(Err(error)) => return self.broken(&error),
-            };
-            let message = match wire::parse(text.as_str()) {
-                Ok(message) => message,
-                Err(error) => {
-                    tracing::warn!(%error, "agent sent something that cannot be read");
-                    continue;
+                None => return self.broken(),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "agent socket broke");
+                    return self.broken();
                 }
             };
-            if let Err(stopped) = self.take(message).await {
+            if let Err(stopped) = self.take(&text).await {
                 return stopped;
-            }
-            if self.closing.end_announced {
-                deadline = deadline.min(Instant::now() + END_TIMEOUT);
-            } else if self.closing.was_ready {
-                deadline = Instant::now() + QUIET_TIMEOUT;
             }
         }
     }
 
     /// Turns a message into an event or an answer.
-    async fn take(&mut self, message: ServerMessage) -> Result<(), Stopped> {
-        match message {
-            ServerMessage::Metadata(metadata) => self.begin(&metadata).await,
-            ServerMessage::Audio { payload, event_id } => {
-                if self.void_turn.is_some_and(|void| event_id <= void) {
-                    return Ok(());
-                }
-                self.last_turn = self.last_turn.max(event_id);
-                let turn = self.last_turn;
-                self.tell(AgentEvent::Audio { turn, payload }).await
+    async fn take(&mut self, text: &str) -> Result<(), Stopped> {
+        let now = Instant::now().into_std();
+        let read = with(&self.dialect, |dialect| {
+            dialect.read(text, now).map(|reading| {
+                let event = match reading.heard {
+                    Heard::Nothing => None,
+                    Heard::Audio { turn, payload } => Some(AgentEvent::Audio {
+                        turn,
+                        payload: payload.into_owned(),
+                    }),
+                    Heard::Event(event) => Some(event),
+                };
+                (event, reading.answer)
+            })
+        });
+        let (event, answer) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(%error, "agent sent something that cannot be read");
+                return Ok(());
             }
-            ServerMessage::Interruption { event_id } => {
-                self.void_turn = self.void_turn.max(Some(event_id));
-                self.tell(AgentEvent::Interrupted { turn: event_id }).await
-            }
-            ServerMessage::AgentResponse { text, event_id } => {
-                let turn = event_id;
-                self.tell(AgentEvent::AgentSaid { turn, text }).await
-            }
-            ServerMessage::Correction { text, event_id } => {
-                let turn = event_id;
-                self.tell(AgentEvent::AgentCorrected { turn, text }).await
-            }
-            ServerMessage::UserTranscript { text, is_final } => {
-                self.tell(AgentEvent::CalleeSaid { text, is_final }).await
-            }
-            ServerMessage::Ping { event_id } => self.answer(outgoing::pong(&event_id)),
-            ServerMessage::DoNotCall {
-                tool_call_id,
-                reason,
-            } => {
-                self.tell(AgentEvent::OptedOut { reason }).await?;
-                self.answer(outgoing::opt_out_noted(&tool_call_id))
-            }
-            ServerMessage::ToolCall {
-                tool_call_id,
-                tool_name,
-            } => self.answer(outgoing::tool_refusal(&tool_call_id, &tool_name)),
-            ServerMessage::EndCall => {
-                self.closing.end_announced = true;
-                Ok(())
-            }
-            ServerMessage::Error(error) => {
-                self.closing.error = Some(error);
-                Ok(())
-            }
-            ServerMessage::Queue { status } => {
-                tracing::warn!(status, "the agent's vendor queues the call");
-                Ok(())
-            }
-            ServerMessage::Other => Ok(()),
+        };
+        match event {
+            Some(AgentEvent::Ended(end)) => return Err(Stopped::Over(end)),
+            Some(event) => self.tell(event).await?,
+            None => {}
         }
-    }
-
-    async fn begin(&mut self, metadata: &Metadata) -> Result<(), Stopped> {
-        if self.closing.was_ready {
-            return Ok(());
-        }
-        if let Some(detail) = format_fault(metadata) {
-            return Err(Stopped::Over(AgentEnd::Failed { detail }));
-        }
-        let conversation = metadata
-            .conversation_id
-            .parse()
-            .map_err(|_| failed("the agent gave no usable conversation id"))?;
-        self.closing.was_ready = true;
-        self.tell(AgentEvent::Ready { conversation }).await
+        answer.map_or(Ok(()), |text| self.answer(text))
     }
 
     /// Hands an event on, and waits while too many wait.
@@ -298,20 +270,9 @@ impl Reader {
             .map_err(|_| failed("the agent's connection took no more answers"))
     }
 
-    fn silent_too_long(&self) -> Stopped {
-        if self.closing.end_announced {
-            Stopped::Over(AgentEnd::Finished)
-        } else if self.closing.was_ready {
-            failed("nothing came from the agent for 60 s")
-        } else {
-            failed("the agent was not ready within 10 s of being connected")
-        }
-    }
-
     /// The connection broke without a close frame.
-    fn broken(&self, error: &tungstenite::Error) -> Stopped {
-        tracing::debug!(%error, "agent socket broke");
-        Stopped::Over(end_of(&self.closing))
+    fn broken(&self) -> Stopped {
+        Stopped::Over(with(&self.dialect, |dialect| dialect.closed(None)))
     }
 }
 
@@ -319,8 +280,4 @@ fn failed(detail: &str) -> Stopped {
     Stopped::Over(AgentEnd::Failed {
         detail: detail.to_owned(),
     })
-}
-
-fn close_words(frame: CloseFrame) -> (u16, String) {
-    (frame.code.into(), frame.reason.as_str().to_owned())
 }

@@ -1,4 +1,11 @@
 //! The carrier's media sockets: let in, bound to their attempt, and handed to the bridge.
+//!
+//! A socket goes to a media worker as it is, or, where the configuration says so, through tasks and
+//! channels. Everything but its frames is the same for both.
+
+pub mod raw;
+mod tasks;
+mod warm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,16 +14,9 @@ use std::{
 };
 
 use axum::{
-    extract::{
-        Path, State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
-    },
-    http::{HeaderMap, StatusCode, Uri},
-    response::Response,
-};
-use futures_util::{
-    SinkExt as _, StreamExt as _,
-    stream::{SplitSink, SplitStream},
+    extract::{FromRequestParts as _, Path, Request, State, WebSocketUpgrade, ws::WebSocket},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,22 +28,24 @@ use super::{
     hooks,
 };
 use crate::{
-    bridge::{Bridge, BridgeEnd, BridgeEvent, Brief, CalleeLeg},
+    bridge::{
+        Bridge, BridgeEnd, BridgeEvent, Brief, WarmUp,
+        worker::{Held, Workers},
+    },
     domain::{
         Timestamp,
         attempt::Party,
-        event::{Event, EventKind, Moment},
+        event::{Event, EventKind, Moment, StoredEvent},
         ids::{AttemptId, StreamSid},
         signal::{Signal, SignalKind},
         suppression::SuppressionSource,
     },
     engine::{Engine, EngineError, EngineResult, Talk},
     store::StoreError,
-    telephony::{
-        media::{FromCallee, StreamStart, ToCallee},
-        twilio::stream,
-    },
+    telephony::media::StreamStart,
 };
+
+use self::warm::Warm;
 
 /// The largest frame the carrier may send; an ordinary one has 400 bytes.
 const MAX_FRAME: usize = 64 * 1024;
@@ -51,14 +53,8 @@ const MAX_FRAME: usize = 64 * 1024;
 /// How long a socket may stay silent before it says what it is (F-42).
 const START_WITHIN: Duration = Duration::from_secs(5);
 
-/// How many 20 ms frames may wait between the socket and the bridge, each way.
-const FRAMES_WAITING: usize = 64;
-
 /// How many reports of the bridge may wait to be saved.
 const REPORTS_WAITING: usize = 64;
-
-/// How long the carrier may take to agree to the socket's end.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a fact about a talk is tried to be saved: over six seconds in all.
 const SAVE_TRIES: u32 = 7;
@@ -69,25 +65,35 @@ const OPT_OUT_TRIES: u32 = 14;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a write to the carrier may take before the socket counts as dead.
-const WRITE_WITHIN: Duration = Duration::from_secs(10);
-
 /// The calls whose audio is here.
 pub struct Media {
     bridge: Bridge,
+    /// Who carries the audio; none leaves it to tasks.
+    workers: Option<Workers>,
     tasks: TaskTracker,
     stop: CancellationToken,
     live: Mutex<BTreeMap<AttemptId, CancellationToken>>,
+    /// Connections to agents for calls that ring.
+    warm: Mutex<Warm<WarmUp>>,
 }
 
 impl Media {
-    /// Carries calls over `bridge`, as tasks on `tasks`, until `stop`.
-    pub fn new(bridge: Bridge, tasks: TaskTracker, stop: CancellationToken) -> Arc<Self> {
+    /// Carries calls over `bridge`, by `workers` or by tasks on `tasks`, until `stop`. Connections to
+    /// agents are prepared for `n_warm` calls that ring, and no more.
+    pub fn new(
+        bridge: Bridge,
+        workers: Option<Workers>,
+        n_warm: usize,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             bridge,
+            workers,
             tasks,
             stop,
             live: Mutex::default(),
+            warm: Mutex::new(Warm::new(n_warm)),
         })
     }
 
@@ -107,28 +113,70 @@ impl Media {
         Some(stop)
     }
 
-    /// Ends the audio of calls that are over by the carrier's word, until `stop` (F-39).
-    pub async fn close_ended(&self, engine: &Engine) {
+    /// Follows calls until `stop`: prepares for those that ring, and ends the audio of those that are
+    /// over by the carrier's word (F-39).
+    pub async fn follow_calls(&self, engine: &Engine) {
         let mut feed = engine.feed();
         loop {
+            let next_expiry = self.warm().next_expiry();
             let event = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => break,
+                () = until(next_expiry) => {
+                    self.warm().expire(now());
+                    continue;
+                }
                 event = feed.recv() => event,
             };
             match event {
-                Ok(stored) => {
-                    if let EventKind::Call { attempt, state, .. } = &stored.event.kind
-                        && matches!(state.as_str(), "ended" | "released")
-                        && let Some(live) = self.lock().get(attempt)
-                    {
-                        live.cancel();
-                    }
-                }
-                // The silence of a dead line ends what is missed here.
-                Err(RecvError::Lagged(n)) => warn!(n, "missed ends of calls"),
-                Err(RecvError::Closed) => return,
+                Ok(stored) => self.follow(engine, &stored),
+                // The silence of a dead line ends what is missed here, and age what is prepared.
+                Err(RecvError::Lagged(n)) => warn!(n, "missed news of calls"),
+                Err(RecvError::Closed) => break,
             }
         }
+        self.warm().close();
+    }
+
+    fn follow(&self, engine: &Engine, stored: &StoredEvent) {
+        let EventKind::Call { attempt, state, .. } = &stored.event.kind else {
+            return;
+        };
+        match state.as_str() {
+            // Of several processes the one that dispatches.
+            "ringing" if engine.dispatches_for(stored.event.tenant) => {
+                let begin = || self.warm_up(engine.clone(), *attempt);
+                self.warm().rings(*attempt, now(), begin);
+            }
+            "connected" => self.warm().is_answered(*attempt, now()),
+            "ended" | "released" => {
+                self.warm().is_over(*attempt);
+                if let Some(live) = self.lock().get(attempt) {
+                    live.cancel();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Prepares a connection to the agent of a call (F-34).
+    fn warm_up(&self, engine: Engine, attempt: AttemptId) -> WarmUp {
+        let bridge = self.bridge.clone();
+        WarmUp::begin(&self.tasks, async move {
+            let step = match engine.step_of(attempt).await {
+                Ok(step) => step?,
+                Err(error) => {
+                    debug!(%error, "nothing is prepared for a call that rings");
+                    return None;
+                }
+            };
+            bridge.prepare(step.agent_id.as_deref()).await
+        })
+    }
+
+    fn warm(&self) -> std::sync::MutexGuard<'_, Warm<WarmUp>> {
+        self.warm
+            .lock()
+            .expect("no code panics while it holds what is prepared")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, CancellationToken>> {
@@ -138,14 +186,26 @@ impl Media {
     }
 }
 
+/// The time that the runtime goes by.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Waits until then; for ever where there is no such time.
+async fn until(time: Option<std::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// `GET /media/twilio/{attempt}`: a media socket. 403 for a wrong signature, 503 while ending.
 pub async fn twilio(
     State(state): State<ApiState>,
     Path(attempt): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> ApiResult<Response> {
+    let (mut parts, _) = request.into_parts();
     let attempt: AttemptId = attempt
         .parse()
         .map_err(|_| ApiError::not_found("attempt"))?;
@@ -153,8 +213,8 @@ pub async fn twilio(
         .public_url
         .strip_prefix("http")
         .unwrap_or(&state.public_url);
-    let url = format!("ws{rest}{}", uri.path());
-    if !hooks::is_signed(&state, &url, &headers, &[]) {
+    let url = format!("ws{rest}{}", parts.uri.path());
+    if !hooks::is_signed(&state, &url, &parts.headers, &[]) {
         warn!(attempt_id = %attempt, "media socket with a wrong signature refused");
         let detail = "the signature does not fit";
         return Err(ApiError::new(
@@ -173,21 +233,82 @@ pub async fn twilio(
     }
     let span = info_span!("call", attempt_id = %attempt, campaign_id = tracing::field::Empty,
         contact_id = tracing::field::Empty, call_sid = tracing::field::Empty);
-    Ok(upgrade
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME)
-        .on_upgrade(move |socket| async move {
-            let tasks = state.media.tasks.clone();
-            // On the tracker, so that ending the process waits for the talk.
-            let talk = tasks.spawn(carry(state, attempt, socket).instrument(span));
-            drop(talk.await);
-        }))
+    let raw = raw::upgrade_of(&parts).zip(state.media.workers.clone());
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return Ok(rejection.into_response()),
+    };
+    let tasks = state.media.tasks.clone();
+    // On the tracker, so that ending the process waits for the talk.
+    Ok(match raw {
+        Some((raw, workers)) => {
+            let answer = raw.answer();
+            tasks.spawn(take_over(state, attempt, raw, workers).instrument(span));
+            answer
+        }
+        None => upgrade
+            .max_message_size(MAX_FRAME)
+            .max_frame_size(MAX_FRAME)
+            .on_upgrade(move |socket| async move {
+                let talk = carry(state, attempt, Socket::Tasks(socket)).instrument(span);
+                drop(tasks.spawn(talk).await);
+            }),
+    })
+}
+
+/// Carries one call once its socket is out of the HTTP server.
+async fn take_over(state: ApiState, attempt: AttemptId, raw: raw::RawUpgrade, workers: Workers) {
+    match tokio::time::timeout(START_WITHIN, raw.socket()).await {
+        Ok(Some(socket)) => carry(state, attempt, Socket::Raw(socket, workers)).await,
+        Ok(None) => warn!("a media socket could not be taken over"),
+        Err(_) => warn!("a media socket was not opened in time"),
+    }
+}
+
+/// A media socket after its handshake.
+enum Socket {
+    /// As tasks read it.
+    Tasks(WebSocket),
+    /// As a worker takes it, and which workers.
+    Raw(raw::RawSocket, Workers),
+}
+
+impl Socket {
+    async fn first_frame(&mut self) -> Option<StreamStart> {
+        let first = async {
+            match self {
+                Self::Tasks(socket) => tasks::first_frame(socket).await,
+                Self::Raw(socket, _) => socket.first_frame().await,
+            }
+        };
+        tokio::time::timeout(START_WITHIN, first)
+            .await
+            .ok()
+            .flatten()
+    }
+}
+
+/// A socket whose talk is over. It is closed after the records were saved: what the carrier asks then
+/// depends on them.
+enum Open {
+    Tasks(tasks::Pumps),
+    Worker(Held),
+    Gone,
+}
+
+impl Open {
+    async fn release(self) {
+        match self {
+            Self::Tasks(pumps) => pumps.release().await,
+            Self::Worker(held) => held.release().await,
+            Self::Gone => {}
+        }
+    }
 }
 
 /// Carries one call's audio from the socket's first frame to its last.
-async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
-    let (sink, mut source) = socket.split();
-    let Some(start) = first_frame(&mut source).await else {
+async fn carry(state: ApiState, attempt: AttemptId, mut socket: Socket) {
+    let Some(start) = socket.first_frame().await else {
         warn!("media socket did not say what it is");
         return;
     };
@@ -223,7 +344,7 @@ async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
         return;
     };
     info!("talk begins");
-    let end = join(&state, &talk, start.stream, sink, source, stop).await;
+    let end = join(&state, &talk, start.stream, socket, stop).await;
     state.media.lock().remove(&attempt);
     info!(
         by = end.by.map(Party::name),
@@ -232,51 +353,21 @@ async fn carry(state: ApiState, attempt: AttemptId, socket: WebSocket) {
     );
 }
 
-async fn first_frame(source: &mut SplitStream<WebSocket>) -> Option<StreamStart> {
-    let wait = async {
-        while let Some(Ok(message)) = source.next().await {
-            if let Message::Text(text) = message {
-                match stream::parse(&text) {
-                    Ok(Some(FromCallee::Started(start))) => return Some(start),
-                    Ok(_) => {}
-                    Err(error) => {
-                        warn!(%error, "media frame cannot be read");
-                        return None;
-                    }
-                }
-            }
-        }
-        None
-    };
-    tokio::time::timeout(START_WITHIN, wait)
-        .await
-        .ok()
-        .flatten()
-}
-
 /// Joins the socket to the bridge and keeps the records while they talk.
 async fn join(
     state: &ApiState,
     talk: &Talk,
     stream: StreamSid,
-    sink: SplitSink<WebSocket, Message>,
-    source: SplitStream<WebSocket>,
+    socket: Socket,
     stop: CancellationToken,
 ) -> BridgeEnd {
     let media = &state.media;
-    let (from_socket, from) = mpsc::channel(FRAMES_WAITING);
-    let (to, to_socket) = mpsc::channel(FRAMES_WAITING);
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
-    let reading = media.tasks.spawn(read(source, from_socket));
-    let saved = CancellationToken::new();
-    let writing = media
-        .tasks
-        .spawn(write(sink, stream, to_socket, saved.clone()));
     let keeping = media
         .tasks
         .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
-    let leg = CalleeLeg { from, to };
-    let end = media.bridge.run(leg, brief(talk), report, stop).await;
+    let warm = media.warm().take(talk.attempt);
+    let (end, open) = bridge(media, brief(talk), warm, stream, socket, report, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
     tell(
@@ -287,13 +378,44 @@ async fn join(
         },
     )
     .await;
-    saved.cancel();
-    drop(writing.await);
-    let cut = reading.abort_handle();
-    if tokio::time::timeout(CLOSE_WITHIN, reading).await.is_err() {
-        cut.abort();
-    }
+    open.release().await;
     end
+}
+
+async fn bridge(
+    media: &Media,
+    brief: Brief,
+    warm: Option<WarmUp>,
+    stream: StreamSid,
+    socket: Socket,
+    report: mpsc::Sender<BridgeEvent>,
+    stop: CancellationToken,
+) -> (BridgeEnd, Open) {
+    match socket {
+        Socket::Raw(socket, workers) => {
+            let callee = match socket.into_callee(stream) {
+                Ok(callee) => callee,
+                Err(error) => return (unusable(&error), Open::Gone),
+            };
+            let (end, held) = media
+                .bridge
+                .run_on(&workers, callee, &brief, warm, report, &stop)
+                .await;
+            (end, Open::Worker(held))
+        }
+        Socket::Tasks(socket) => {
+            let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
+            let end = media.bridge.run(leg, brief, warm, report, stop).await;
+            (end, Open::Tasks(pumps))
+        }
+    }
+}
+
+fn unusable(error: &std::io::Error) -> BridgeEnd {
+    BridgeEnd {
+        by: None,
+        detail: Some(format!("the media socket cannot be used: {error}")),
+    }
 }
 
 /// Who left first. A talk that was closed here because the carrier said the call was over is no
@@ -327,50 +449,6 @@ fn brief(talk: &Talk) -> Brief {
         voice_id: talk.step.voice_id.clone(),
         variables,
     }
-}
-
-/// Frames from the carrier, as far as they can be read; one that cannot is skipped. What comes after
-/// the talk is read and thrown away: a socket that is closed with unread frames is cut, not closed.
-async fn read(mut source: SplitStream<WebSocket>, to_bridge: mpsc::Sender<FromCallee>) {
-    let mut is_wanted = true;
-    while let Some(Ok(message)) = source.next().await {
-        let Message::Text(text) = message else {
-            continue;
-        };
-        if !is_wanted {
-            continue;
-        }
-        match stream::parse(&text) {
-            Ok(Some(event)) => {
-                let is_last = event == FromCallee::Stopped;
-                is_wanted = to_bridge.send(event).await.is_ok() && !is_last;
-            }
-            Ok(None) => {}
-            Err(error) => debug!(%error, "media frame skipped"),
-        }
-    }
-}
-
-/// Messages to the carrier, until the bridge closes its side; then the socket is closed, after the
-/// records were saved.
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    stream: StreamSid,
-    mut from_bridge: mpsc::Receiver<ToCallee>,
-    saved: CancellationToken,
-) {
-    while let Some(message) = from_bridge.recv().await {
-        let Some(frame) = stream::render(&stream, &message) else {
-            break;
-        };
-        let sent = tokio::time::timeout(WRITE_WITHIN, sink.send(Message::Text(frame.into()))).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            // A timed-out write may still arrive, so the socket is of no use any more.
-            return;
-        }
-    }
-    drop(tokio::time::timeout(WRITE_WITHIN, saved.cancelled()).await);
-    drop(tokio::time::timeout(WRITE_WITHIN, sink.close()).await);
 }
 
 /// Saves what the bridge reports, in order.

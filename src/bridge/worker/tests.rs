@@ -1,0 +1,533 @@
+//! Whole calls over real sockets, with a carrier and an agent that a test plays by hand on the library's
+//! sockets.
+
+mod tls;
+mod words;
+
+use std::net::Ipv4Addr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, protocol},
+};
+
+use super::*;
+use crate::{
+    domain::{attempt::Party, event::TranscriptLine},
+    websocket,
+};
+use words::{PlainCarrier, plain_agent, plain_agent_with};
+
+const SOON: Duration = Duration::from_secs(30);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A running call with its outer ends in the test's hands.
+struct Scene<S = MaybeTlsStream<TcpStream>> {
+    carrier: Socket,
+    agent: WebSocketStream<S>,
+    events: mpsc::Receiver<BridgeEvent>,
+    stop: CancellationToken,
+    call: JoinHandle<(BridgeEnd, Held)>,
+}
+
+/// Both ends of a connection.
+async fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let connecting = TcpStream::connect(listener.local_addr().unwrap());
+    let (near, far) = tokio::join!(connecting, listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+async fn socket(stream: TcpStream, role: protocol::Role) -> Socket {
+    WebSocketStream::from_raw_socket(MaybeTlsStream::Plain(stream), role, None).await
+}
+
+fn workers() -> Workers {
+    Workers::start(WorkerSettings {
+        n_threads: 1,
+        tick: Duration::from_millis(1),
+    })
+    .unwrap()
+}
+
+fn settings() -> BridgeSettings {
+    BridgeSettings {
+        dead_line_after: Duration::from_secs(60),
+        ..BridgeSettings::default()
+    }
+}
+
+/// A call whose agent's connection is up when `opened` says so.
+async fn start_with(
+    settings: BridgeSettings,
+    opened: oneshot::Receiver<Result<(), AgentError>>,
+) -> Scene {
+    let (agent, far) = connection().await;
+    let opening = async move {
+        opened.await.unwrap()?;
+        Ok(AgentLink {
+            stream: MaybeTlsStream::Plain(agent),
+            received: Vec::new(),
+            dialect: plain_agent(),
+        })
+    };
+    let far = socket(far, protocol::Role::Server).await;
+    start_between(settings, opening, far).await
+}
+
+async fn start_between<S>(
+    settings: BridgeSettings,
+    opening: impl Future<Output = Result<AgentLink, AgentError>> + Send + 'static,
+    agent: WebSocketStream<S>,
+) -> Scene<S> {
+    let (carrier, callee) = connection().await;
+    let (reports, events) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let callee = CalleeSocket {
+        stream: callee.into_std().unwrap(),
+        received: Vec::new(),
+        dialect: Box::new(PlainCarrier),
+    };
+    let call = tokio::spawn(async move {
+        workers()
+            .carry(callee, Box::pin(opening), settings, reports, &stopped)
+            .await
+    });
+    Scene {
+        carrier: socket(carrier, protocol::Role::Client).await,
+        agent,
+        events,
+        stop,
+        call,
+    }
+}
+
+async fn start() -> Scene {
+    let (open, opened) = oneshot::channel();
+    open.send(Ok(())).unwrap();
+    let mut scene = start_with(settings(), opened).await;
+    assert_eq!(hear(&mut scene.agent).await, "hello");
+    say(&mut scene.agent, "ready").await;
+    scene.joined().await;
+    scene
+}
+
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, text: &str) {
+    socket.send(Message::text(text)).await.unwrap();
+}
+
+/// The next text; `close CODE` for a close, `gone` for the connection's end.
+async fn hear<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> String {
+    loop {
+        match timeout(SOON, socket.next()).await.expect("something comes") {
+            Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.map_or(0, |frame| u16::from(frame.code));
+                return format!("close {code}");
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return "gone".to_owned(),
+        }
+    }
+}
+
+/// The next text that is no mark: how soon a turn counts as complete depends on the machine.
+async fn hear_speech(socket: &mut Socket) -> String {
+    loop {
+        let text = hear(socket).await;
+        if !text.starts_with("mark ") {
+            return text;
+        }
+    }
+}
+
+/// 20 ms of speech.
+fn frame(n: u32) -> String {
+    format!("{n:0214}==")
+}
+
+impl<S> Scene<S> {
+    async fn joined(&mut self) {
+        let conversation = "conv_1".parse().unwrap();
+        assert_eq!(
+            self.event().await,
+            Some(BridgeEvent::AgentJoined { conversation })
+        );
+    }
+
+    async fn event(&mut self) -> Option<BridgeEvent> {
+        timeout(SOON, self.events.recv())
+            .await
+            .expect("something is reported")
+    }
+
+    /// Waits for the end, lets the carrier's socket close and checks that it does.
+    async fn end(mut self) -> BridgeEnd {
+        let (end, held) = timeout(SOON, self.call).await.unwrap().unwrap();
+        let released = tokio::spawn(held.release());
+        loop {
+            match hear(&mut self.carrier).await.as_str() {
+                "close 1000" | "gone" => break,
+                _ => {}
+            }
+        }
+        while let Some(Ok(_)) = self.carrier.next().await {}
+        timeout(SOON, released).await.unwrap().unwrap();
+        end
+    }
+}
+
+#[tokio::test]
+async fn audio_passes_both_ways_and_a_turn_is_marked() {
+    let mut scene = start().await;
+    for n in 0..50 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+        say(&mut scene.agent, &format!("audio 1 {}", frame(n))).await;
+    }
+    for n in 0..50 {
+        let expected = format!("audio {}", frame(n));
+        assert_eq!(hear(&mut scene.agent).await, expected);
+        assert_eq!(hear_speech(&mut scene.carrier).await, expected);
+    }
+    assert_eq!(scene.event().await, Some(BridgeEvent::FirstAudio));
+    assert!(hear(&mut scene.carrier).await.starts_with("mark g0.t1."));
+    say(&mut scene.agent, "ask").await;
+    assert_eq!(hear(&mut scene.agent).await, "answer");
+    say(&mut scene.carrier, "key 5").await;
+    assert_eq!(scene.event().await, Some(BridgeEvent::Key('5')));
+    assert_eq!(hear(&mut scene.agent).await, "key 5");
+    say(&mut scene.carrier, "stop").await;
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+// proves F-34
+#[tokio::test]
+async fn what_the_callee_says_before_the_agent_is_ready_is_delivered_in_order() {
+    let (open, opened) = oneshot::channel();
+    let mut scene = start_with(settings(), opened).await;
+    for n in 0..100 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+    }
+    open.send(Ok(())).unwrap();
+    assert_eq!(hear(&mut scene.agent).await, "hello");
+    for n in 100..200 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+    }
+    say(&mut scene.agent, "ready").await;
+    for n in 0..200 {
+        assert_eq!(hear(&mut scene.agent).await, format!("audio {}", frame(n)));
+    }
+}
+
+// proves F-34
+#[tokio::test]
+async fn of_what_comes_too_early_the_oldest_is_dropped() {
+    let (open, opened) = oneshot::channel();
+    let mut scene = start_with(settings(), opened).await;
+    for n in 0..300 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+    }
+    // A key is reported at once, so all that came before it was read.
+    say(&mut scene.carrier, "key 1").await;
+    assert_eq!(scene.event().await, Some(BridgeEvent::Key('1')));
+    open.send(Ok(())).unwrap();
+    assert_eq!(hear(&mut scene.agent).await, "hello");
+    say(&mut scene.agent, "ready").await;
+    for n in 51..300 {
+        assert_eq!(hear(&mut scene.agent).await, format!("audio {}", frame(n)));
+    }
+    assert_eq!(hear(&mut scene.agent).await, "key 1");
+}
+
+// proves F-31
+#[tokio::test]
+async fn barge_in_clears_and_void_audio_is_dropped() {
+    let mut scene = start().await;
+    let long = "A".repeat(4 * 2000);
+    say(&mut scene.agent, &format!("audio 1 {long}")).await;
+    say(&mut scene.agent, "interrupted 1").await;
+    say(&mut scene.agent, &format!("audio 1 {}", frame(1))).await;
+    say(&mut scene.agent, &format!("audio 2 {}", frame(2))).await;
+    let mut pieces = String::new();
+    let next = loop {
+        let text = hear_speech(&mut scene.carrier).await;
+        match text.strip_prefix("audio ") {
+            Some(piece) => pieces += piece,
+            None => break text,
+        }
+    };
+    assert_eq!(pieces, long);
+    assert_eq!(next, "clear");
+    assert_eq!(
+        hear_speech(&mut scene.carrier).await,
+        format!("audio {}", frame(2))
+    );
+    assert_eq!(scene.event().await, Some(BridgeEvent::FirstAudio));
+    assert_eq!(scene.event().await, Some(BridgeEvent::Interrupted));
+}
+
+// proves F-33
+#[tokio::test]
+async fn the_last_words_are_waited_for() {
+    let mut scene = start().await;
+    say(&mut scene.agent, &format!("audio 1 {}", frame(1))).await;
+    let farewell = protocol::CloseFrame {
+        code: protocol::frame::coding::CloseCode::Normal,
+        reason: "".into(),
+    };
+    scene.agent.close(Some(farewell)).await.unwrap();
+    while let Some(Ok(_)) = scene.agent.next().await {}
+    assert_eq!(
+        hear(&mut scene.carrier).await,
+        format!("audio {}", frame(1))
+    );
+    let mark = hear(&mut scene.carrier).await;
+    assert_eq!(mark, "mark g0.t1.1");
+    say(&mut scene.carrier, &mark).await;
+    let end = BridgeEnd {
+        by: Some(Party::Agent),
+        detail: None,
+    };
+    assert_eq!(scene.end().await, end);
+}
+
+// proves F-39
+#[tokio::test]
+async fn a_socket_closed_without_a_word_ends_the_call() {
+    let mut scene = start().await;
+    drop(scene.carrier);
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    let (end, held) = timeout(SOON, scene.call).await.unwrap().unwrap();
+    assert_eq!(end.by, None);
+    timeout(SOON, held.release()).await.unwrap();
+}
+
+// proves F-39
+#[tokio::test]
+async fn a_dead_line_ends() {
+    let (open, opened) = oneshot::channel();
+    open.send(Ok(())).unwrap();
+    let settings = BridgeSettings {
+        dead_line_after: Duration::from_millis(300),
+        ..settings()
+    };
+    let mut scene = start_with(settings, opened).await;
+    assert_eq!(hear(&mut scene.agent).await, "hello");
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    let end = scene.end().await;
+    assert_eq!(end.by, Some(Party::System));
+    assert!(end.detail.is_some());
+}
+
+// proves F-35
+#[tokio::test]
+async fn a_refused_agent_is_told_and_the_callee_is_let_go() {
+    let (open, opened) = oneshot::channel();
+    let mut scene = start_with(settings(), opened).await;
+    open.send(Err(AgentError::Busy("no free line".to_owned())))
+        .unwrap();
+    let detail = "the agent has no capacity: no free line".to_owned();
+    assert_eq!(
+        scene.event().await,
+        Some(BridgeEvent::AgentFailed { detail })
+    );
+    assert_eq!(hear(&mut scene.carrier).await, "clear");
+    assert_eq!(scene.end().await.by, Some(Party::Agent));
+}
+
+// proves F-36
+#[tokio::test]
+async fn an_agent_that_breaks_fails() {
+    let Scene {
+        mut carrier,
+        agent,
+        mut events,
+        call,
+        ..
+    } = start().await;
+    drop(agent);
+    let detail = "broken".to_owned();
+    let told = timeout(SOON, events.recv()).await.unwrap();
+    assert_eq!(told, Some(BridgeEvent::AgentFailed { detail }));
+    assert_eq!(hear(&mut carrier).await, "clear");
+    let (end, held) = timeout(SOON, call).await.unwrap().unwrap();
+    assert_eq!(end.by, Some(Party::Agent));
+    drop(held);
+}
+
+#[tokio::test]
+async fn the_stop_token_closes_both_sides_and_an_open_line_becomes_final() {
+    let mut scene = start().await;
+    say(&mut scene.agent, "heard hel").await;
+    let line = |is_final| {
+        Some(BridgeEvent::Line(TranscriptLine {
+            turn: 1,
+            speaker: Party::Callee,
+            text: "hel".to_owned(),
+            is_final,
+            interrupted: false,
+        }))
+    };
+    assert_eq!(scene.event().await, line(false));
+    scene.stop.cancel();
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    assert_eq!(scene.event().await, line(true));
+    assert_eq!(scene.event().await, None);
+    assert_eq!(scene.end().await.by, Some(Party::System));
+}
+
+// proves F-38
+#[tokio::test]
+async fn a_callee_side_that_does_not_read_stops_nobody_else() {
+    let mut scene = start().await;
+    let minute = "A".repeat(640_000);
+    for _ in 0..10 {
+        let speech = format!("audio 1 {minute}");
+        let sending = scene.agent.send(Message::text(speech));
+        // The bridge stops reading when too much waits.
+        if timeout(Duration::from_millis(200), sending).await.is_err() {
+            break;
+        }
+    }
+    for n in 0..20 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+        assert_eq!(hear(&mut scene.agent).await, format!("audio {}", frame(n)));
+    }
+    say(&mut scene.carrier, "stop").await;
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+#[tokio::test]
+async fn an_agent_that_never_agrees_to_the_end_holds_up_nobody() {
+    let mut scene = start().await;
+    // Nobody reads the agent's end of the connection from here on, nor closes it.
+    for n in 0..100 {
+        say(&mut scene.carrier, &format!("audio {}", frame(n))).await;
+    }
+    say(&mut scene.carrier, "stop").await;
+    let (end, held) = timeout(SOON, scene.call).await.unwrap().unwrap();
+    assert_eq!(end.by, Some(Party::Callee));
+    let released = tokio::spawn(held.release());
+    while let Some(Ok(_)) = scene.carrier.next().await {}
+    timeout(SOON, released).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_frame_that_breaks_the_protocol_ends_its_call_alone() {
+    let mut scene = start().await;
+    let raw = protocol::frame::Frame::message(
+        vec![0xFF],
+        protocol::frame::coding::OpCode::Data(protocol::frame::coding::Data::Text),
+        true,
+    );
+    scene.carrier.send(Message::Frame(raw)).await.unwrap();
+    assert_eq!(hear(&mut scene.carrier).await, "close 1007");
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    let (end, _held) = timeout(SOON, scene.call).await.unwrap().unwrap();
+    assert_eq!(end.by, None);
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_call_alone() {
+    let mut scene = start().await;
+    say(&mut scene.carrier, "panic").await;
+    assert_eq!(hear(&mut scene.agent).await, "gone");
+    assert_eq!(scene.event().await, None);
+    let (end, held) = timeout(SOON, scene.call).await.unwrap().unwrap();
+    assert!(end.detail.is_some());
+    timeout(SOON, held.release()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ping_is_answered() {
+    let mut scene = start().await;
+    for socket in [&mut scene.carrier, &mut scene.agent] {
+        socket.send(Message::Ping("x".into())).await.unwrap();
+        let answer = timeout(SOON, socket.next()).await.unwrap();
+        assert!(
+            matches!(&answer, Some(Ok(Message::Pong(content))) if content.as_ref() == b"x"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_opening_of_any_length_is_sent_whole() {
+    let (agent, far) = connection().await;
+    let opening = "h".repeat(1024 * 1024);
+    // The agent speaks before it has read any of it.
+    let mut received = Vec::new();
+    websocket::write::text(&mut received, None, &["ready"]);
+    let link = AgentLink {
+        stream: MaybeTlsStream::Plain(agent),
+        received,
+        dialect: plain_agent_with(opening.clone()),
+    };
+    let far = socket(far, protocol::Role::Server).await;
+    let mut scene = start_between(settings(), async move { Ok(link) }, far).await;
+    assert!(hear(&mut scene.agent).await == opening);
+    scene.joined().await;
+    say(&mut scene.carrier, "key 5").await;
+    assert_eq!(hear(&mut scene.agent).await, "key 5");
+}
+
+#[tokio::test]
+async fn keys_that_nobody_takes_note_of_do_not_pile_up() {
+    let (_open, opened) = oneshot::channel();
+    let settings = BridgeSettings {
+        closing_within: SOON,
+        ..settings()
+    };
+    let mut scene = start_with(settings, opened).await;
+    for n in 0..2000 {
+        say(&mut scene.carrier, &format!("key {}", n % 10)).await;
+    }
+    // All of them were read once this is answered.
+    scene.carrier.send(Message::Ping("x".into())).await.unwrap();
+    let answer = timeout(SOON, scene.carrier.next()).await.unwrap();
+    assert!(matches!(answer, Some(Ok(Message::Pong(_)))), "{answer:?}");
+    say(&mut scene.carrier, "stop").await;
+    let mut keys = 0;
+    while let Some(event) = scene.event().await {
+        assert_eq!(
+            event,
+            BridgeEvent::Key(char::from(b'0' + (keys % 10) as u8))
+        );
+        keys += 1;
+    }
+    assert_eq!(keys, 64 + 1024);
+    assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+#[test]
+fn a_worker_that_is_gone_gets_no_calls() {
+    let poll = Poll::new().unwrap();
+    let (commands, _) = mpsc::channel(1);
+    let gone = Handle {
+        commands: Some(commands),
+        waker: Waker::new(poll.registry(), WAKE).unwrap(),
+        n_calls: Arc::default(),
+    };
+    let busy = Handle::start(1, Duration::from_millis(1)).unwrap();
+    busy.n_calls.store(7, Ordering::Relaxed);
+    let workers = vec![Arc::new(gone), Arc::new(busy)];
+    let next_id = AtomicU64::new(1);
+    let workers = Workers {
+        inner: Arc::new(Inner { workers, next_id }),
+    };
+    assert!(Arc::ptr_eq(
+        &workers.least_busy(),
+        &workers.inner.workers[1]
+    ));
+}
