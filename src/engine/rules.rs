@@ -24,6 +24,7 @@ use crate::{
         person::{PastAttempt, PastAttemptKind, Person},
         place::Place,
         quality::{self, Reception},
+        register::Registers,
         rules::{self, Rule, RuleSet},
         window::Opening,
     },

@@ -57,21 +57,15 @@ impl Engine {
     /// What the agent of an open attempt is told, before anybody has answered; none when the attempt is
     /// not open any more.
     pub async fn step_of(&self, attempt: AttemptId) -> EngineResult<Option<VoiceCall>> {
-        let tenant = self.tenant_of(attempt).await?;
+        let tenant = self.core.tenant_of(attempt).await?;
         let store = &self.core.store;
-        let Some(enrollment) = store.find_enrollment(tenant, attempt.enrollment).await? else {
-            return Ok(None);
-        };
-        if !enrollment.has_open(attempt) {
-            return Ok(None);
-        }
-        let mut campaign = self.core.load_campaign(tenant, enrollment.campaign).await?;
-        let cursor = usize::from(enrollment.cursor);
-        if cursor >= campaign.steps.len() {
-            return Ok(None);
-        }
-        let Step::VoiceCall(step) = campaign.steps.swap_remove(cursor);
-        Ok(Some(step))
+        let found = store.find_in_campaign(tenant, attempt.enrollment).await?;
+        Ok(found
+            .filter(|it| it.enrollment.has_open(attempt))
+            .and_then(|it| {
+                let step = it.campaign.steps.get(usize::from(it.enrollment.cursor));
+                step.map(|Step::VoiceCall(step)| step.clone())
+            }))
     }
 
     /// Whether this process begins the tenant's calls.

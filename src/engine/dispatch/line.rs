@@ -12,6 +12,7 @@ use crate::{
         rules::Rule,
     },
     engine::{Core, EngineResult, rules::RulesInForce},
+    store::TenantRules,
 };
 
 /// A campaign in the line for dial starts.
