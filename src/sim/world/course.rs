@@ -292,7 +292,10 @@ impl World {
                     self.on_any_node(|node| requests::resume(node, self.campaigns[number]));
                 }
                 // Nobody waits until its numbers may call again tomorrow.
-                CampaignStatus::Active if due.is_some_and(|due| due > now + TOO_LONG) => {
+                CampaignStatus::Active
+                    if due.is_some_and(|due| due > now + TOO_LONG)
+                        || self.has_used_up_its_numbers(number) =>
+                {
                     self.on_any_node(|node| requests::stop(node, self.campaigns[number]));
                 }
                 _ => {}
@@ -305,6 +308,21 @@ impl World {
             Some(what) if now > healed_at + ENDS_WITHIN => self.end(Some(what)),
             Some(_) => {}
         }
+    }
+
+    /// Whether every number that a campaign calls from has made its calls of the day.
+    fn has_used_up_its_numbers(&self, number: usize) -> bool {
+        let state = self.scene.lock();
+        let plan = &state.plan.campaigns[number];
+        let Some((pool, most)) = plan.pool.as_ref().and_then(|it| Some((it, it.per_day?))) else {
+            return false;
+        };
+        let n_calls = |from: &PhoneNumber| {
+            let attempts = state.saved.attempts.values();
+            let counted = attempts.filter(|it| it.from == *from && !state.saved.is_released(it.id));
+            u32::try_from(counted.count()).unwrap_or(u32::MAX)
+        };
+        pool.numbers.iter().all(|from| n_calls(from) >= most)
     }
 
     fn lift_halts(&mut self) {
