@@ -15,7 +15,7 @@ use crate::{
         enrollment::{Enrollment, EnrollmentState},
         ids::{AttemptId, EnrollmentId, TenantId},
     },
-    store::{Commit, InCampaign, StoreError},
+    store::{Commit, Fencing, InCampaign, StoreError},
 };
 
 /// How often a save may find that another process was faster. Each time the other one got on, so
@@ -52,21 +52,23 @@ impl Core {
             let turn = self.turns.take(id).await;
             let (loaded, effects) = self.load_and_decide(tenant, id, input).await?;
             drop(turn);
-            self.perform_all(&loaded, effects).await;
+            self.perform_all(&loaded, effects, None).await;
             Ok(())
         })
         .await
     }
 
-    /// Lets somebody who was just claimed be decided, and carries out what follows.
+    /// Lets somebody who was just claimed under the lease of `fencing` be decided, and carries out what
+    /// follows.
     pub(super) async fn handle_claimed(
         self: &Arc<Self>,
         claimed: &InCampaign,
         input: &Input,
+        fencing: Fencing,
     ) -> EngineResult<()> {
         self.shielded(claimed.enrollment.id, async {
             let effects = self.decide_and_save(claimed, input).await?;
-            self.perform_all(claimed, effects).await;
+            self.perform_all(claimed, effects, Some(fencing)).await;
             Ok(())
         })
         .await
@@ -162,9 +164,14 @@ impl Core {
         Ok(())
     }
 
-    async fn perform_all(self: &Arc<Self>, loaded: &InCampaign, effects: Vec<Effect>) {
+    async fn perform_all(
+        self: &Arc<Self>,
+        loaded: &InCampaign,
+        effects: Vec<Effect>,
+        fencing: Option<Fencing>,
+    ) {
         for effect in effects {
-            self.perform(loaded, effect).await;
+            self.perform(loaded, effect, fencing).await;
         }
     }
 

@@ -60,6 +60,20 @@ impl Core {
         self.lease(tenant).is_some_and(|lease| now < lease.ends_at)
     }
 
+    /// Whether this process has held the tenant's lease since it was `fencing`, and nobody else. One that
+    /// ran out and was taken again has the next number.
+    pub(super) fn still_has_lease(
+        &self,
+        tenant: TenantId,
+        fencing: Fencing,
+        now: Timestamp,
+    ) -> bool {
+        self.has_lease(tenant, now)
+            && self
+                .lease(tenant)
+                .is_some_and(|lease| lease.fencing.0 <= fencing.0 + 1)
+    }
+
     /// Whether none of the leases that this process took has run out meanwhile, as when it stood still.
     pub(super) fn has_leases(&self, now: Timestamp) -> bool {
         self.leases().values().all(|lease| now < lease.ends_at)

@@ -27,7 +27,7 @@ use crate::{
         phone::PhoneNumber,
         rules::{self, Verdict},
     },
-    store::{InCampaign, StoreError},
+    store::{Fencing, InCampaign, StoreError},
     telephony::{CallRequest, CarrierError},
 };
 
@@ -42,12 +42,19 @@ pub(super) const CHECK_AGAIN: Duration = Duration::from_millis(500);
 struct DialOrder {
     /// What it was decided on.
     planned: InCampaign,
+    /// Under which lease somebody was claimed for it.
+    fencing: Option<Fencing>,
     dial_at: Timestamp,
     request: CallRequest,
 }
 
 impl Core {
-    pub(super) async fn perform(self: &Arc<Self>, loaded: &InCampaign, effect: Effect) {
+    pub(super) async fn perform(
+        self: &Arc<Self>,
+        loaded: &InCampaign,
+        effect: Effect,
+        fencing: Option<Fencing>,
+    ) {
         let campaign = &loaded.campaign;
         match effect {
             Effect::Place {
@@ -69,6 +76,7 @@ impl Core {
                 };
                 let order = DialOrder {
                     planned: loaded.clone(),
+                    fencing,
                     dial_at: attempt.dial_at,
                     request,
                 };
@@ -260,7 +268,11 @@ impl Core {
         });
         let now = self.now();
         let in_time = now <= order.dial_at + self.settings.send_window;
-        let is_ours = self.has_lease(saved.campaign.tenant, now) && !self.closing.is_cancelled();
+        // Who dispatched in between did not count this one: it may be one too many.
+        let is_ours = order
+            .fencing
+            .is_some_and(|fencing| self.still_has_lease(saved.campaign.tenant, fencing, now))
+            && !self.closing.is_cancelled();
         // A neighbour may have been refused since this was planned (F-22).
         let is_served = self.range_rests_until(&saved.enrollment, now).is_none();
         is_wanted

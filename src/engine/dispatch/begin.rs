@@ -18,7 +18,7 @@ use crate::{
         Core, EngineError, EngineResult,
         decide::{Claim, Input},
     },
-    store::{ClaimRequest, InCampaign, TenantRules},
+    store::{ClaimRequest, InCampaign},
 };
 
 /// How soon to look again for people who are due and were passed over, because another campaign has
@@ -79,7 +79,7 @@ pub(super) async fn begin(
         let claimed = claim(core, line, round, limit).await?;
         let n_claimed = claimed.len();
         let claims = claimed.into_iter().zip(served.iter().copied());
-        let starts = open_attempts(core, line, round.wide, claims).await?;
+        let starts = open_attempts(core, line, round, claims).await?;
         begun.n = u32::try_from(starts.len()).unwrap_or(u32::MAX);
         begun.last_start = starts.last().copied();
         if n_claimed < served.len() {
@@ -129,20 +129,28 @@ async fn claim(
 async fn open_attempts(
     core: &Arc<Core>,
     line: &Ready,
-    wide: &TenantRules,
+    round: &Round<'_>,
     claims: impl Iterator<Item = (Enrollment, Timestamp)>,
 ) -> EngineResult<Vec<Timestamp>> {
     let judged: Vec<_> = stream::iter(claims)
         .map(|(enrollment, dial_at)| async move {
             let rules = line.rules.rules.clone();
             let standing = core
-                .standing(&line.campaign, rules, wide, &enrollment, dial_at, None)
+                .standing(
+                    &line.campaign,
+                    rules,
+                    round.wide,
+                    &enrollment,
+                    dial_at,
+                    None,
+                )
                 .await;
             (enrollment, dial_at, standing)
         })
         .buffered(SAVES_AT_ONCE)
         .collect()
         .await;
+    let fencing = round.fencing;
     let mut starts = Vec::new();
     let mut decided = Vec::new();
     for (enrollment, dial_at, standing) in judged {
@@ -181,7 +189,7 @@ async fn open_attempts(
                 enrollment,
                 campaign: line.campaign.clone(),
             };
-            if let Err(error) = core.handle_claimed(&claimed, &input).await {
+            if let Err(error) = core.handle_claimed(&claimed, &input, fencing).await {
                 not_used(&claimed.enrollment, &error);
             }
         })
