@@ -29,10 +29,14 @@ use crate::{
 /// How long a number rests that the carrier refused as caller id.
 const REST: Duration = Duration::from_secs(3600);
 
-/// What is known of a tenant's numbers on one day.
+/// How often a campaign that has no call of the day left has them counted again.
+const COUNT_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is known of a tenant's numbers on one day. Attempts that are given back stay counted until the
+/// records are read again.
 #[derive(Debug, Default)]
 pub(super) struct NumberBook {
-    day: Option<Timestamp>,
+    counted_at: Option<Timestamp>,
     usage: BTreeMap<PhoneNumber, NumberUsage>,
 }
 
@@ -65,18 +69,30 @@ impl Core {
         }))
     }
 
-    /// Until when a campaign can call from none of its numbers, because they cool down, rest or have
-    /// made their calls of the day; none when it can, and where it has no number at all.
+    /// Until when a campaign can call from none of its numbers, as far as is known at `now`, because
+    /// they cool down, rest or have made their calls of the day; none when it can, and where it has no
+    /// number at all.
     pub(super) async fn numbers_rest_until(
         &self,
         campaign: &Campaign,
         now: Timestamp,
     ) -> EngineResult<Option<Timestamp>> {
-        self.open_book(campaign.tenant, now).await?;
+        let tenant = campaign.tenant;
+        self.open_book(tenant, now).await?;
         let pool = self.caller_pool(campaign);
-        let usage = self.number_usage(campaign.tenant);
-        let free_at = caller_id::next_free_at(&pool, &usage, now);
-        Ok(free_at.filter(|at| *at > now))
+        let rest_until = || {
+            let free_at = caller_id::next_free_at(&pool, &self.number_usage(tenant), now);
+            free_at.filter(|at| *at > now)
+        };
+        let until = rest_until();
+        if until.is_none_or(|until| caller_id::day_of(until) == caller_id::day_of(now)) {
+            return Ok(until);
+        }
+        if self.counted_at(tenant).is_none_or(|at| at + COUNT_AGAIN <= now) {
+            self.count_numbers(tenant, now).await?;
+        }
+        let again_at = self.counted_at(tenant).map(|at| at + COUNT_AGAIN);
+        Ok(rest_until().map(|until| again_at.map_or(until, |again| until.min(again))))
     }
 
     /// Those of `starts` for which the campaign has a number to call from.
@@ -103,19 +119,28 @@ impl Core {
 
     /// Reads how the tenant's numbers were used on the day of `at`, unless that is known.
     async fn open_book(&self, tenant: TenantId, at: Timestamp) -> EngineResult<()> {
-        let day = caller_id::day_of(at);
         let is_open = self
-            .carrier_state()
-            .numbers
-            .get(&tenant)
-            .is_some_and(|book| book.day == Some(day));
-        if is_open {
-            return Ok(());
+            .counted_at(tenant)
+            .is_some_and(|counted_at| caller_id::day_of(counted_at) == caller_id::day_of(at));
+        if !is_open {
+            self.count_numbers(tenant, at).await?;
         }
-        let used = self.store.caller_usage(tenant, day).await?;
+        Ok(())
+    }
+
+    fn counted_at(&self, tenant: TenantId) -> Option<Timestamp> {
+        self.carrier_state().numbers.get(&tenant)?.counted_at
+    }
+
+    /// Reads how the tenant's numbers were used on the day of `at`.
+    async fn count_numbers(&self, tenant: TenantId, at: Timestamp) -> EngineResult<()> {
+        let used = self
+            .store
+            .caller_usage(tenant, caller_id::day_of(at))
+            .await?;
         let mut state = self.carrier_state();
         let book = state.numbers.entry(tenant).or_default();
-        book.day = Some(day);
+        book.counted_at = Some(at);
         for usage in book.usage.values_mut() {
             usage.n_today = 0;
         }

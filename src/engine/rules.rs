@@ -11,7 +11,7 @@ use std::{
 
 use tracing::warn;
 
-use super::{Core, Engine, EngineResult, decide::Standing, erase};
+use super::{Core, Engine, EngineResult, decide::Standing, erase, perform::CHECK_AGAIN};
 use crate::{
     domain::{
         Timestamp,
@@ -196,7 +196,9 @@ impl Core {
         but_for: Option<AttemptId>,
     ) -> EngineResult<Standing> {
         let place = place_of(&enrollment.place, campaign);
-        let since = at - rules.memory(place.region());
+        // Calls are found by their dial start.
+        let may_be_late = self.settings.send_window + CHECK_AGAIN;
+        let since = at - rules.memory(place.region()) - may_be_late;
         let tenant = enrollment.tenant;
         let Some(phone) = enrollment.phone.known() else {
             return Ok(Standing::of_nobody(rules, place));
@@ -259,7 +261,8 @@ fn past_attempt(call: &CallRecord) -> PastAttempt {
         Some(Reception::Abandoned | Reception::Silent)
     );
     PastAttempt {
-        at: attempt.reserved_at,
+        // Held up, it may have been saved after its dial start.
+        at: attempt.reserved_at.max(attempt.dial_at),
         kind,
         abandoned,
     }

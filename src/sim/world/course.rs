@@ -317,8 +317,13 @@ impl World {
         let Some((pool, most)) = plan.pool.as_ref().and_then(|it| Some((it, it.per_day?))) else {
             return false;
         };
+        let tenant = self.campaigns[number].0;
+        let requests = state.ledger.of_tenant.get(&tenant);
         let n_calls = |from: &PhoneNumber| {
-            let attempts = state.saved.attempts.values();
+            let attempts = requests
+                .into_iter()
+                .flatten()
+                .map(|request| &state.saved.attempts[&state.ledger.requests[*request].attempt]);
             let counted = attempts.filter(|it| it.from == *from && !state.saved.is_released(it.id));
             u32::try_from(counted.count()).unwrap_or(u32::MAX)
         };

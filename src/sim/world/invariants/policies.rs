@@ -83,7 +83,8 @@ pub(super) fn caps_hold(state: &State, step: &Step<'_>) -> Result<(), String> {
             .map(|earlier| &state.ledger.requests[*earlier])
             .filter(|earlier| earlier.to == request.to)
             .filter(|earlier| !state.saved.is_released(earlier.attempt))
-            .map(|earlier| state.saved.attempts[&earlier.attempt].reserved_at)
+            .map(|earlier| &state.saved.attempts[&earlier.attempt])
+            .map(|earlier| earlier.reserved_at.max(earlier.dial_at))
             .filter(|at| since(*at, request.left_at) < cap.within)
             .count();
         holds(n_earlier < cap.most as usize, || {
