@@ -88,7 +88,10 @@ impl Core {
         if until.is_none_or(|until| caller_id::day_of(until) == caller_id::day_of(now)) {
             return Ok(until);
         }
-        if self.counted_at(tenant).is_none_or(|at| at + COUNT_AGAIN <= now) {
+        if self
+            .counted_at(tenant)
+            .is_none_or(|at| at + COUNT_AGAIN <= now)
+        {
             self.count_numbers(tenant, now).await?;
         }
         let again_at = self.counted_at(tenant).map(|at| at + COUNT_AGAIN);

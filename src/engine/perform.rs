@@ -165,6 +165,7 @@ impl Core {
     /// room for it; none when it must not leave any more. What is saved was read again less than
     /// [`CHECK_AGAIN`] before, and after the last emergency stop that this process saved.
     async fn wait_to_depart(&self, order: &DialOrder) -> EngineResult<Option<SemaphorePermit<'_>>> {
+        let tenant = order.planned.campaign.tenant;
         loop {
             let n_halts = self.n_halts.load(Ordering::SeqCst);
             let Some(campaign) = self.may_still_dial(order).await? else {
@@ -172,7 +173,9 @@ impl Core {
             };
             let again_at = self.now() + CHECK_AGAIN;
             let is_fresh = || {
-                self.now() < again_at
+                let now = self.now();
+                now < again_at
+                    && self.has_lease(tenant, now)
                     && self.n_halts.load(Ordering::SeqCst) == n_halts
                     && !self.closing.is_cancelled()
             };

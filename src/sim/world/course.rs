@@ -21,7 +21,7 @@ use crate::{
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         consent::Consent,
         holiday::Holidays,
-        ids::{CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
+        ids::{AttemptId, CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
         phone::{PhoneNumber, Region},
         place::Place,
         signal::CallEnd,
@@ -318,13 +318,11 @@ impl World {
             return false;
         };
         let tenant = self.campaigns[number].0;
-        let requests = state.ledger.of_tenant.get(&tenant);
+        let is_own = |id: AttemptId| state.saved.enrollments[&id.enrollment].tenant == tenant;
         let n_calls = |from: &PhoneNumber| {
-            let attempts = requests
-                .into_iter()
-                .flatten()
-                .map(|request| &state.saved.attempts[&state.ledger.requests[*request].attempt]);
-            let counted = attempts.filter(|it| it.from == *from && !state.saved.is_released(it.id));
+            let attempts = state.saved.attempts.values();
+            let counted = attempts
+                .filter(|it| it.from == *from && is_own(it.id) && !state.saved.is_released(it.id));
             u32::try_from(counted.count()).unwrap_or(u32::MAX)
         };
         pool.numbers.iter().all(|from| n_calls(from) >= most)
