@@ -151,6 +151,7 @@ impl From<EngineError> for ApiError {
             }
             EngineError::Invalid(detail) => Self::invalid(detail),
             EngineError::InCall(detail) => Self::new(StatusCode::CONFLICT, "inCall", detail),
+            EngineError::NotYet(detail) => Self::new(StatusCode::CONFLICT, "notYet", detail),
             EngineError::Store(error) => error.into(),
         }
     }

@@ -191,7 +191,7 @@ impl Core {
 
 fn about(input: &Input) -> Option<AttemptId> {
     match input {
-        Input::Claimed(_) => None,
+        Input::Claimed(_) | Input::Called { .. } => None,
         Input::Withheld { attempt }
         | Input::NotAtFault { attempt }
         | Input::Replied { attempt, .. }

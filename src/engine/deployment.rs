@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
-use super::{Core, Engine, EngineResult};
+use super::{Core, Engine, EngineResult, reconcile};
 use crate::{
     domain::{
         Timestamp,
@@ -88,18 +88,11 @@ impl Engine {
             error!(objection, "every campaign that would dial is paused");
             core.pause_everything(&objection).await?;
         }
-        let now = core.now();
-        let since = match (&adoption, kept) {
-            (Adoption::Own, Some(kept)) => kept.since,
-            _ => now,
-        };
-        core.store
-            .save_deployment(&Deployment {
-                identity: identity.to_owned(),
-                since,
-                beat_at: now,
-            })
-            .await?;
+        let adopted = adopted(kept, &adoption, identity, core.now());
+        core.store.save_deployment(&adopted).await?;
+        if adopted.calls_missing_since.is_some() {
+            core.keep("reconcile", reconcile::run);
+        }
         Ok(adoption)
     }
 
@@ -116,6 +109,29 @@ impl Engine {
             .save_deployment(&Deployment { beat_at, ..kept })
             .await?;
         Ok(beat_at)
+    }
+}
+
+/// What is noted in records of `kept` when they are taken into use at `now`.
+fn adopted(
+    kept: Option<Deployment>,
+    adoption: &Adoption,
+    identity: &str,
+    now: Timestamp,
+) -> Deployment {
+    let since = match (adoption, &kept) {
+        (Adoption::Own, Some(kept)) => kept.since,
+        _ => now,
+    };
+    let calls_missing_since = kept.and_then(|kept| {
+        let ends_at = adoption.objection().map(|_| kept.beat_at);
+        kept.calls_missing_since.or(ends_at)
+    });
+    Deployment {
+        identity: identity.to_owned(),
+        since,
+        beat_at: now,
+        calls_missing_since,
     }
 }
 
@@ -153,6 +169,7 @@ mod tests {
             identity: identity.to_owned(),
             since: NOON,
             beat_at,
+            calls_missing_since: None,
         }
     }
 
@@ -202,5 +219,24 @@ mod tests {
             (Adoption::New.objection(), Adoption::Own.objection()),
             (None, None)
         );
+    }
+
+    // proves F-95
+    #[test]
+    fn calls_are_missing_from_the_last_write_until_they_are_on_record() {
+        let later = NOON + TOLERANCE * 10;
+        let missing = |adoption: &Adoption, kept: Option<Deployment>| {
+            adopted(kept, adoption, "one", later).calls_missing_since
+        };
+        let restored = Adoption::Restored { last_written: NOON };
+        assert_eq!(missing(&restored, Some(kept("one", NOON))), Some(NOON));
+        assert_eq!(missing(&Adoption::Own, Some(kept("one", NOON))), None);
+        assert_eq!(missing(&Adoption::New, None), None);
+        // A restart before the carrier has answered.
+        let unknown = Deployment {
+            calls_missing_since: Some(NOON),
+            ..kept("one", later)
+        };
+        assert_eq!(missing(&Adoption::Own, Some(unknown)), Some(NOON));
     }
 }

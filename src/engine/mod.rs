@@ -38,6 +38,7 @@ mod lease;
 mod operate;
 mod owners;
 mod perform;
+mod reconcile;
 mod recover;
 mod rules;
 mod settings;
@@ -104,6 +105,10 @@ pub enum EngineError {
     /// A call to the person is up; what to do, in words for the operator.
     #[error("{0}")]
     InCall(&'static str),
+
+    /// Something has to be known first; in words for the operator.
+    #[error("{0}")]
+    NotYet(&'static str),
 
     /// The store failed.
     #[error(transparent)]

@@ -164,6 +164,9 @@ impl Engine {
         action: CampaignAction,
     ) -> EngineResult<Campaign> {
         let core = &self.core;
+        if matches!(action, CampaignAction::Start | CampaignAction::Resume) {
+            core.demand_known_calls().await?;
+        }
         let campaign = core
             .change_campaign(tenant, id, |current| Ok(current.after(action, core.now())?))
             .await?;

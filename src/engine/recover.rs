@@ -32,7 +32,7 @@ const KEY_MEMORY: Duration = Duration::from_secs(2 * 24 * 3600);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// How much earlier than our request the carrier's clock may date the call.
-const CLOCK_SKEW: Duration = Duration::from_secs(10);
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(10);
 
 /// Sweeps until the engine stops.
 pub(super) async fn run(core: Arc<Core>) {

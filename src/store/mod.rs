@@ -778,6 +778,9 @@ pub struct Deployment {
     pub since: Timestamp,
     /// When it last noted that it writes into them.
     pub beat_at: Timestamp,
+    /// Since when the carrier may have made calls that these records do not know; none when they know
+    /// all.
+    pub calls_missing_since: Option<Timestamp>,
 }
 
 /// An enrollment and the campaign that it is in.

@@ -47,6 +47,17 @@ pub struct CallReport {
     pub status: SignalKind,
 }
 
+/// One of the calls that the carrier made for us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCall {
+    /// Who was called.
+    pub to: PhoneNumber,
+    /// The number that the callee saw.
+    pub from: PhoneNumber,
+    /// What the carrier knows of it.
+    pub report: CallReport,
+}
+
 /// Why a call was not placed, sorted by what the engine may do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum CarrierError {
@@ -90,6 +101,10 @@ pub trait Carrier: Send + Sync + 'static {
         from: &PhoneNumber,
         since: Timestamp,
     ) -> Result<Vec<CallReport>, CarrierError>;
+
+    /// Every call to a phone number that began at or after `since` or still waits to be made, oldest
+    /// first, whoever asked for it. The list may lag some seconds behind.
+    async fn calls_since(&self, since: Timestamp) -> Result<Vec<ListedCall>, CarrierError>;
 
     /// Withdraws a call that nobody has answered yet; one that was answered goes on. A call that is
     /// already over is no error.

@@ -60,6 +60,7 @@ on_both_stores!(
     deployment::a_copy_of_the_records_does_not_dial_until_somebody_says_so,
     deployment::a_restored_backup_does_not_dial_until_somebody_says_so,
     deployment::ones_own_records_go_on_by_themselves,
+    deployment::whoever_was_called_since_the_backup_is_not_called_again,
     limits::no_more_calls_are_up_at_once_than_the_campaign_allows,
     limits::a_tenants_campaigns_share_its_limits,
     limits::no_more_calls_are_up_at_once_than_the_agents_account_can_talk_in,

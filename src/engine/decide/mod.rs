@@ -131,6 +131,17 @@ pub enum Input {
         /// Which attempt.
         attempt: AttemptId,
     },
+    /// The carrier made a call to the person of which the records know nothing.
+    Called {
+        /// The enrollment's version when it was seen that no record knows the call.
+        version: u64,
+        /// The carrier's name for it.
+        sid: CallSid,
+        /// The number it came from.
+        from: PhoneNumber,
+        /// When it was created.
+        at: Timestamp,
+    },
     /// The call is to be ended, in whatever state it is.
     HangUp {
         /// Which attempt.
@@ -365,6 +376,20 @@ pub fn decide(snapshot: &Snapshot<'_>, input: &Input, now: Timestamp) -> Decisio
             None => Decision::default(),
         },
         Input::NotAtFault { attempt } => reply::not_at_fault(snapshot, *attempt, now),
+        Input::Called {
+            version,
+            sid,
+            from,
+            at,
+        } => {
+            let is_as_read = *version == snapshot.enrollment.version;
+            match snapshot.enrollment.state {
+                EnrollmentState::Waiting { .. } if is_as_read => {
+                    called(snapshot, sid, from, *at, now)
+                }
+                _ => Decision::default(),
+            }
+        }
         Input::HangUp { attempt, by } => match snapshot.open(*attempt) {
             Some(open) => hang_up(snapshot, open, *by, now),
             None => Decision::default(),
@@ -420,6 +445,35 @@ fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
         ring_timeout: call.ring_timeout,
         max_duration: call.max_duration,
     });
+    decision
+}
+
+/// Takes a call that was made without us for the next attempt. How it went is asked at once.
+fn called(
+    snapshot: &Snapshot<'_>,
+    sid: &CallSid,
+    from: &PhoneNumber,
+    at: Timestamp,
+    now: Timestamp,
+) -> Decision {
+    let enrollment = snapshot.enrollment;
+    let attempt = Attempt {
+        id: enrollment.next_attempt_id(),
+        step: enrollment.cursor,
+        to: enrollment.phone.clone(),
+        from: from.clone(),
+        reserved_at: at,
+        dial_at: at,
+        ring_by: None,
+        decision: None,
+        state: AttemptState::Dialing { sid: sid.clone() },
+        facts: CallFacts::default(),
+    };
+    let number = attempt.id.number;
+    let mut decision = snapshot.keep_open(attempt, now, now);
+    if let Some(change) = &mut decision.save {
+        change.enrollment.n_attempts = number;
+    }
     decision
 }
 

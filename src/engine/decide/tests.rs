@@ -97,7 +97,7 @@ impl Case {
 
     fn take(&mut self, input: Input, now: Timestamp) -> Decision {
         let about = match &input {
-            Input::Claimed(_) => None,
+            Input::Claimed(_) | Input::Called { .. } => None,
             Input::Withheld { attempt }
             | Input::NotAtFault { attempt }
             | Input::Replied { attempt, .. }
@@ -870,4 +870,41 @@ fn whoever_was_erased_is_not_given_back() {
     case.enrollment = case.enrollment.erased(after(2));
     case.take(Input::NotAtFault { attempt }, after(3));
     assert_eq!(case.state(), "finished failed");
+}
+
+// proves F-95
+#[test]
+fn a_call_that_was_made_without_us_is_the_next_attempt() {
+    let mut case = Case::new();
+    let called = |version| Input::Called {
+        version,
+        sid: sid("CA11111111111111111111111111111111"),
+        from: "+12025550100".parse().unwrap(),
+        at: after(-3600),
+    };
+    // Somebody else was faster.
+    assert_eq!(case.take(called(0), NOW), Decision::default());
+    let decision = case.take(called(1), NOW);
+    assert!(decision.effects.is_empty(), "{:?}", decision.effects);
+    let open = case.enrollment.open_attempt().unwrap();
+    assert_eq!((open.id, open.dial_at), (case.first(), after(-3600)));
+    assert_eq!(case.enrollment.n_attempts, 1);
+    // It is open now, and what the carrier says of it ends it.
+    let version = case.enrollment.version;
+    assert_eq!(case.take(called(version), NOW), Decision::default());
+    let finding = Finding::Found {
+        sid: sid("CA11111111111111111111111111111111"),
+        status: over(CallEnd::Busy),
+    };
+    let attempt = case.first();
+    case.take(
+        Input::LookedUp {
+            attempt,
+            version,
+            finding,
+        },
+        NOW,
+    );
+    assert_eq!(case.enrollment.n_counted, 1);
+    assert_eq!(case.enrollment.open_attempt(), None);
 }

@@ -25,7 +25,7 @@ use crate::{
         phone::PhoneNumber,
         signal::{CallEnd, SignalKind},
     },
-    telephony::{CallReport, CallRequest, Carrier, CarrierError},
+    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall},
 };
 
 type Placed = Result<CallSid, CarrierError>;
@@ -143,6 +143,13 @@ impl Carrier for InProcessCarrier {
         let reports = self.control.scene.lock().list(to, from, since);
         self.control.may_break().await;
         Ok(reports)
+    }
+
+    async fn calls_since(&self, since: Timestamp) -> Result<Vec<ListedCall>, CarrierError> {
+        self.ask().await?;
+        let calls = self.control.scene.lock().list_since(since);
+        self.control.may_break().await;
+        Ok(calls)
     }
 
     async fn cancel(&self, sid: &CallSid) -> Result<(), CarrierError> {
@@ -492,6 +499,21 @@ impl State {
         }
         reports.reverse();
         reports
+    }
+
+    fn list_since(&self, since: Timestamp) -> Vec<ListedCall> {
+        let orders = self.board.orders.iter().zip(&self.ledger.requests);
+        orders
+            .filter_map(|(order, request)| {
+                let call = &self.ledger.calls[request.call?];
+                let is_listed = call.listed_at <= self.now && call.created_at >= since;
+                is_listed.then(|| ListedCall {
+                    to: order.to.clone(),
+                    from: order.from.clone(),
+                    report: report(call),
+                })
+            })
+            .collect()
     }
 
     /// Tells of a call, once, twice, late, or not at all.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{record, wire::millis};
+use super::{
+    record,
+    wire::{millis, millis_option},
+};
 use crate::{
     domain::{
         Timestamp,
@@ -24,6 +27,8 @@ struct DeploymentShape {
     since: Timestamp,
     #[serde(with = "millis")]
     beat_at: Timestamp,
+    #[serde(with = "millis_option")]
+    calls_missing_since: Option<Timestamp>,
 }
 
 record!(

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     domain::{Timestamp, ids::CallSid, phone::PhoneNumber, signal::SignalKind},
-    telephony::{CallReport, CallRequest, Carrier, CarrierError},
+    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall},
 };
 
 use super::{
@@ -32,6 +32,8 @@ const MAX_READ_RETRIES: u32 = 3;
 const MAX_READ_WAIT: Duration = Duration::from_secs(5);
 /// A list between two numbers that is longer than this is not one we can trust to be whole.
 const MAX_PAGES: usize = 50;
+/// The same for the list of all calls since a moment, by the thousand.
+const MAX_PAGES_OF_ALL: usize = 5000;
 /// What Twilio takes at most as ring time and as call length.
 const MAX_RING: Duration = Duration::from_secs(600);
 const MAX_LENGTH: Duration = Duration::from_secs(86_400);
@@ -190,25 +192,27 @@ impl TwilioCarrier {
     }
 
     /// All pages of a list of calls.
-    async fn list(&self, query: &[(&str, &str)]) -> Result<Vec<CallReport>, CarrierError> {
+    async fn list(
+        &self,
+        query: &[(&str, &str)],
+        max_pages: usize,
+    ) -> Result<Vec<CallResource>, CarrierError> {
         let mut url = self.url("Calls");
         url.query_pairs_mut().extend_pairs(query);
-        let mut reports = Vec::new();
-        for _ in 0..MAX_PAGES {
+        let mut calls = Vec::new();
+        for _ in 0..max_pages {
             let reply = self
                 .send_repeatable(|| self.client.get(url.clone()))
                 .await?;
             let page: CallPage = reply.read(rand::random())?;
-            for call in page.calls {
-                reports.push(call.report()?);
-            }
+            calls.extend(page.calls);
             match page.next_page_uri.filter(|uri| !uri.is_empty()) {
                 Some(uri) => url = self.same_host(&uri)?,
-                None => return Ok(reports),
+                None => return Ok(calls),
             }
         }
         Err(CarrierError::Unknown(
-            format!("the list of calls has more than {MAX_PAGES} pages").into(),
+            format!("the list of calls has more than {max_pages} pages").into(),
         ))
     }
 
@@ -271,7 +275,8 @@ impl Carrier for TwilioCarrier {
         let mut found = BTreeMap::new();
         // The later list wins: a call may have moved on between the two.
         for query in [queued.as_slice(), &between] {
-            for report in self.list(query).await? {
+            for call in self.list(query, MAX_PAGES).await? {
+                let report = call.report()?;
                 found.insert(report.sid.clone(), report);
             }
         }
@@ -282,6 +287,25 @@ impl Carrier for TwilioCarrier {
         reports
             .sort_by_key(|report| std::cmp::Reverse(report.created_at.unwrap_or(Timestamp::MAX)));
         Ok(reports)
+    }
+
+    /// A call that still waits has no start time, so those are asked for by their status. The later
+    /// list wins: a call may have moved on between the two.
+    async fn calls_since(&self, since: Timestamp) -> Result<Vec<ListedCall>, CarrierError> {
+        let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
+        let since = since.to_string();
+        let mut found = BTreeMap::new();
+        for sought in [("Status", "queued"), ("StartTime>", since.as_str())] {
+            let query = [sought, ("PageSize", "1000")];
+            for call in self.list(&query, MAX_PAGES_OF_ALL).await? {
+                if let Some(call) = call.outbound()? {
+                    found.insert(call.report.sid.clone(), call);
+                }
+            }
+        }
+        let mut calls: Vec<ListedCall> = found.into_values().collect();
+        calls.sort_by_key(|call| call.report.created_at);
+        Ok(calls)
     }
 
     async fn cancel(&self, sid: &CallSid) -> Result<(), CarrierError> {

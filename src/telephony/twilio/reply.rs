@@ -14,7 +14,7 @@ use crate::{
         ids::CallSid,
         outcome::{Fault, FaultClass},
     },
-    telephony::{CallReport, CarrierError},
+    telephony::{CallReport, CarrierError, ListedCall},
 };
 
 use super::{
@@ -168,6 +168,12 @@ pub(super) struct CallResource {
     sid: String,
     status: String,
     #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    direction: Option<String>,
+    #[serde(default)]
     date_created: Option<String>,
     #[serde(default)]
     duration: Option<Value>,
@@ -182,6 +188,20 @@ pub(super) struct CallPage {
 }
 
 impl CallResource {
+    /// The call in our words, if it was asked for over the API and goes from one phone number to another:
+    /// others were not ours.
+    pub fn outbound(self) -> Result<Option<ListedCall>, CarrierError> {
+        if self.direction.as_deref() != Some("outbound-api") {
+            return Ok(None);
+        }
+        let number = |text: &Option<String>| text.as_deref()?.parse().ok();
+        let (Some(to), Some(from)) = (number(&self.to), number(&self.from)) else {
+            return Ok(None);
+        };
+        let report = self.report()?;
+        Ok(Some(ListedCall { to, from, report }))
+    }
+
     /// The call in our words. `start_time` is not looked at: it is set while the phone rings.
     pub fn report(self) -> Result<CallReport, CarrierError> {
         let details = EndDetails {

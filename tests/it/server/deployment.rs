@@ -8,7 +8,7 @@ use dialtone::{
 };
 use serde_json::json;
 
-use crate::world::{Place, Scenario, World, list, until, watch_for};
+use crate::world::{Place, Scenario, World, list, person, until, watch_for};
 
 /// A campaign that has hours of calls before it, and how many were made when it stood still.
 async fn slow_campaign(world: &World) -> String {
@@ -35,12 +35,52 @@ async fn stands_still_until_resumed(world: &World, campaign: &str) {
     let before = n_created(world);
     watch_for(Duration::from_secs(2)).await;
     assert_eq!(n_created(world), before);
-    world.owner.ask(&format!("{path}/resume")).await.ok();
+    resume(world, campaign).await;
     until("a call after the resume", async || {
         (n_created(world) > before).then_some(())
     })
     .await;
     stop(world, campaign).await;
+}
+
+/// Resumes the campaign, which is refused while the carrier is asked which calls it made.
+async fn resume(world: &World, campaign: &str) {
+    until("leave to resume", async || {
+        let answer = world
+            .owner
+            .ask(&format!("/campaigns/{campaign}/resume"))
+            .await;
+        if answer.status.is_success() {
+            return Some(());
+        }
+        answer.refused(409, "notYet");
+        None
+    })
+    .await;
+}
+
+/// Calls somebody over the carrier's account without this server.
+async fn call_elsewhere(world: &World, to: &str) {
+    let config = world.simulator.config();
+    let base = world.simulator.base_url();
+    let url = format!(
+        "{base}/2010-04-01/Accounts/{}/Calls.json",
+        config.account_sid
+    );
+    let form = [
+        ("To", to),
+        ("From", config.numbers[0].as_str()),
+        ("Twiml", "<Response><Hangup/></Response>"),
+    ];
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http
+        .post(url)
+        .basic_auth(&config.account_sid, Some(&config.auth_token))
+        .form(&form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
 }
 
 /// Stops the campaign and waits until its last call is over.
@@ -88,6 +128,51 @@ pub async fn a_restored_backup_does_not_dial_until_somebody_says_so(place: Arc<P
     let reason = found["reason"].as_str().unwrap();
     assert!(reason.contains("backup"), "{reason}");
     stands_still_until_resumed(&world, &campaign).await;
+    world.end().await;
+}
+
+// proves F-95
+pub async fn whoever_was_called_since_the_backup_is_not_called_again(place: Arc<Place>) {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("records.mark");
+    let world = Scenario::on(&place).everyone(NoAnswer).start().await;
+    let once = json!({
+        "callDelayMs": 3_600_000, "ringTimeoutSeconds": 15, "retry": {"maxAttempts": 1},
+    });
+    let campaign = world.start_campaign(&list(0..3), once).await;
+    first_call(&world).await;
+    // What the records do not know, as if they ended before it.
+    let n_calls = |to: &str| {
+        world
+            .simulator
+            .ledger()
+            .calls
+            .iter()
+            .filter(|call| call.to == to)
+            .count()
+    };
+    let people: Vec<String> = (0..3).map(person).collect();
+    for to in people.iter().filter(|to| n_calls(to) == 0) {
+        call_elsewhere(&world, to).await;
+    }
+    let noted = SystemClock.now() + Duration::from_secs(3600);
+    std::fs::write(&mark, format!("{noted}\n")).unwrap();
+    let world = world
+        .restart_with(|config| config.server.mark = Some(mark.clone()))
+        .await;
+    resume(&world, &campaign).await;
+    world.until_status(&campaign, "completed").await;
+    let ledger = world.simulator.ledger();
+    for to in &people {
+        let calls = ledger.calls.iter().filter(|call| call.to == *to);
+        assert_eq!(calls.count(), 1, "calls to {to}");
+    }
+    let progress = world
+        .owner
+        .get(&format!("/campaigns/{campaign}/progress"))
+        .await
+        .ok();
+    assert_eq!(progress["outcomes"]["noAnswer"], 3, "{progress}");
     world.end().await;
 }
 

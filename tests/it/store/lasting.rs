@@ -69,12 +69,14 @@ pub async fn the_deployment_is_kept(home: Arc<Home>) {
         identity: "dep_1".to_owned(),
         since: NOW,
         beat_at: NOW,
+        calls_missing_since: Some(NOW),
     };
     store.save_deployment(&deployment).await.unwrap();
     drop(store);
     let store = home.open().await;
     assert_eq!(store.deployment().await.unwrap(), Some(deployment.clone()));
     deployment.beat_at = NOW + seconds(60);
+    deployment.calls_missing_since = None;
     store.save_deployment(&deployment).await.unwrap();
     assert_eq!(store.deployment().await.unwrap(), Some(deployment));
 }
