@@ -22,7 +22,7 @@ use crate::{
         halt::HaltScope,
         ids::{CampaignId, TenantId},
         outcome::{FaultClass, Outcome, RetryKind},
-        pacing::Usage,
+        pacing::{PacingLimits, Usage},
         signal::CallEnd,
         suppression::{Subject, Suppression},
     },
@@ -555,10 +555,7 @@ fn starts_keep_their_rate(state: &State, step: &Step<'_>) -> Result<(), String> 
         let active_for = life.active_for(from, request.left_at);
         let rate = life
             .limits_since(from)
-            .map(|limits| match active_for {
-                Some(active_for) => limits.rate_after(active_for).per_second(),
-                None => limits.calls_per_second.per_second(),
-            })
+            .map(|limits| highest_rate(limits, active_for))
             .fold(0.0, f64::max);
         let own = state.ledger.of_campaign.get(&request.campaign);
         at_most(state, request, own, (window, made_up), rate)?;
@@ -567,6 +564,21 @@ fn starts_keep_their_rate(state: &State, step: &Step<'_>) -> Result<(), String> 
         at_most(state, request, own, (window, made_up), rate.per_second())?;
     }
     Ok(())
+}
+
+/// The rate that limits have risen to, per second.
+fn highest_rate(limits: &PacingLimits, active_for: Option<Duration>) -> f64 {
+    let set = limits.calls_per_second.per_second();
+    let Some((ramp, active_for)) = limits.ramp.zip(active_for) else {
+        return set;
+    };
+    let from = ramp.from.per_second();
+    let done = active_for.as_secs_f64() / ramp.over.as_secs_f64();
+    if from < set && done < 1.0 {
+        from + (set - from) * done
+    } else {
+        set
+    }
 }
 
 fn at_most(

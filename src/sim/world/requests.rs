@@ -101,11 +101,11 @@ pub fn command(node: &Node, campaigns: &[(TenantId, CampaignId)]) {
         63..=64 => lift(node, tenant),
         65..=66 => change(node, tenant, campaign, CampaignAction::Stop),
         67..=80 => edit(node, tenant, campaign, limits),
-        81..=84 => {
+        81..=87 => {
             let phone = phone.expect("nobody is erased in a world");
             suppress(node, tenant, phone);
         }
-        85..=95 => hang_up(node, tenant, attempt),
+        88..=95 => hang_up(node, tenant, attempt),
         _ => restart(node),
     }
 }

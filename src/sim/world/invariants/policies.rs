@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{
-    PAUSE_ACTS, Step, UNWANTED_ENDS, had_time_to_end, holds, is_given_up, leaving, since, stalled,
-};
+use super::{PAUSE_ACTS, Step, had_time_to_end, holds, is_given_up, leaving, since, stalled};
 use crate::{
     domain::{Timestamp, consent::ConsentKind, ids::CampaignId, step::VoiceCall},
     sim::world::{
@@ -153,6 +151,9 @@ pub(super) fn days_off_are_kept(state: &State, step: &Step<'_>) -> Result<(), St
     })
 }
 
+/// How soon a call rings no more after it was answered that the person will not be called again.
+const WITHDRAWN_ENDS: Duration = Duration::from_secs(3);
+
 // F-71
 pub(super) fn calls_to_the_suppressed_are_withdrawn(
     state: &State,
@@ -164,7 +165,7 @@ pub(super) fn calls_to_the_suppressed_are_withdrawn(
     for (person, (at, by)) in &state.board.withdrawn {
         let node = &state.nodes[by.node];
         let has_time = node.life == by.life
-            && since(*at, state.now) > UNWANTED_ENDS + node.stalled_since(*at, state.now);
+            && since(*at, state.now) > WITHDRAWN_ENDS + node.stalled_since(*at, state.now);
         let live = state.ledger.live.get(person).into_iter().flatten();
         for call in live.map(|call| &state.ledger.calls[*call]) {
             let is_unanswered = matches!(call.phase, Phase::Queued | Phase::Ringing);
