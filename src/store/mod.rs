@@ -196,8 +196,8 @@ pub trait Enrollments: Send + Sync + 'static {
         id: EnrollmentId,
     ) -> StoreResult<Option<Enrollment>>;
 
-    /// One enrollment with its campaign, read together; none when either is unknown, or the campaign is
-    /// deleted.
+    /// One enrollment with its campaign, which is read at the same time or after it; none when either is
+    /// unknown, or the campaign is deleted.
     async fn find_in_campaign(
         &self,
         tenant: TenantId,
