@@ -302,8 +302,10 @@ pub async fn campaigns_share_dial_starts_by_their_priorities(place: Arc<Place>) 
         .setting("DIALTONE_CALLS_PER_SECOND", 20)
         .start()
         .await;
-    let heavy = draft(&world, &list(0..70), once(json!({"priority": 10}))).await;
-    let light = draft(&world, &list(100..170), once(json!({"priority": 2}))).await;
+    // Places enough that only the rate is short, however slowly calls end.
+    let of = |priority| once(json!({"priority": priority, "maxConcurrentCalls": 60}));
+    let heavy = draft(&world, &list(0..70), of(10)).await;
+    let light = draft(&world, &list(100..170), of(2)).await;
     // Both are active before anything is dialed.
     let stop = "/emergency-stop";
     world.owner.post(stop, &json!({})).await.ok();
