@@ -23,11 +23,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &["domain"]),
     ("observability", &["config"]),
+    ("audio", &[]),
     ("json", &[]),
     ("websocket", &[]),
     ("store", &["domain"]),
     ("telephony", &["domain", "json"]),
-    ("agents", &["domain", "json", "websocket"]),
+    ("agents", &["domain", "audio", "json", "websocket"]),
     ("import", &["domain"]),
     (
         "bridge",
@@ -102,6 +103,7 @@ const ONLY_APP: &[&str] = &[
     "store::sqlite",
     "store::mongo",
     "agents::elevenlabs",
+    "agents::vapi",
     "telephony::twilio::TwilioCarrier",
 ];
 
@@ -232,7 +234,9 @@ fn source_files() -> Vec<PathBuf> {
 
 fn is_test_file(path: &Path) -> bool {
     let stem = path.file_stem().unwrap().to_str().unwrap();
-    let is_among_tests = path.parent().is_some_and(|directory| directory.ends_with("tests"));
+    let is_among_tests = path
+        .parent()
+        .is_some_and(|directory| directory.ends_with("tests"));
     stem == "tests" || stem.ends_with("_tests") || is_among_tests
 }
 
