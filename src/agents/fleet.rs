@@ -164,7 +164,7 @@ fn all_failed(failures: Vec<(AgentVendor, AgentError)>) -> AgentError {
 
 fn note_failure(standings: &Shared, vendor: &AgentVendor) {
     if let Some(rest) = locked(standings).failed(vendor, now()) {
-        warn!(%vendor, rest_s = rest.as_secs(), "a vendor's agents fail; new calls go to another's");
+        warn!(%vendor, rest_s = rest.as_secs(), "a vendor's agents fail; new calls ask another's first");
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Pure: values out.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -58,7 +60,7 @@ fn overrides(brief: &Brief, assistant: &Value) -> Result<Map<String, Value>, Age
     // A noise that never ends could not be told from speech.
     set("backgroundSound", json!("off"));
     if let Some(text) = &brief.first_message {
-        set("firstMessage", json!(text));
+        set("firstMessage", json!(literal(text)));
     }
     if let Some(length) = brief.max_duration {
         let seconds = length.as_secs().clamp(LENGTH.0, LENGTH.1);
@@ -92,11 +94,22 @@ fn part(assistant: &Value, name: &str) -> Result<Map<String, Value>, AgentError>
 fn with_prompt(mut model: Map<String, Value>, prompt: &str) -> Value {
     let others = model.get("messages").and_then(Value::as_array);
     let others = others.into_iter().flatten();
-    let messages: Vec<Value> = std::iter::once(json!({"role": "system", "content": prompt}))
+    let prompt = json!({"role": "system", "content": literal(prompt)});
+    let messages: Vec<Value> = std::iter::once(prompt)
         .chain(others.filter(|it| it["role"] != "system").cloned())
         .collect();
     model.insert("messages".to_owned(), Value::Array(messages));
     Value::Object(model)
+}
+
+/// A text that the vendor takes as it stands. It reads texts as templates (Liquid), and what came from a
+/// list must neither be one nor break one.
+fn literal(text: &str) -> Cow<'_, str> {
+    if !text.contains("{{") && !text.contains("{%") {
+        return Cow::Borrowed(text);
+    }
+    let inner = text.replace("endraw", "end raw");
+    Cow::Owned(format!("{{% raw %}}{inner}{{% endraw %}}"))
 }
 
 /// Tells that the callee pressed a key. The transport has no message for it, so it is told in words, and
@@ -197,6 +210,15 @@ mod tests {
         assert_eq!(overrides["maxDurationSeconds"], 900);
         let refused = new_call(&brief, "asst", &json!({}), Format::Telephone);
         assert!(matches!(refused, Err(AgentError::Refused(text)) if text.contains("model")));
+    }
+
+    #[test]
+    fn texts_from_a_list_are_no_templates() {
+        assert_eq!(literal("Hi {Ann} 50 %"), "Hi {Ann} 50 %");
+        assert_eq!(
+            literal("{{call.id}} {% endraw %}"),
+            "{% raw %}{{call.id}} {% end raw %}{% endraw %}"
+        );
     }
 
     #[test]
