@@ -18,7 +18,9 @@ use tracing::{error, info, warn};
 use crate::{
     agents::{
         VoiceAgent,
-        elevenlabs::{ElevenLabs, ElevenLabsConfig},
+        elevenlabs::{self, ElevenLabs, ElevenLabsConfig},
+        fleet::Fleet,
+        vapi::{self, Vapi, VapiAudio, VapiConfig},
     },
     api::{
         self, ApiState,
@@ -30,10 +32,12 @@ use crate::{
         worker::{WorkerSettings, Workers},
     },
     clock::{Clock, FOLLOW_EVERY, Following, SteadyClock, SystemClock},
-    config::{Config, MediaConfig, MediaPath, StoreConfig, TwilioSettings},
+    config::{
+        AgentsConfig, Config, MediaConfig, MediaPath, StoreConfig, TwilioSettings, VendorChoice,
+    },
     domain::{
         Timestamp,
-        ids::{NodeId, TenantId},
+        ids::{AgentVendor, NodeId, TenantId},
     },
     engine::{Engine, EngineParts, EngineSettings, TenantLimits, decide::Timing},
     realtime::Realtime,
@@ -113,11 +117,8 @@ impl App {
 
         let callbacks = CallbackUrls::new(&config.server.public_url)?;
         let carrier = TwilioCarrier::new(twilio_config(&config.twilio, callbacks.clone()))?;
-        let agent = ElevenLabs::new(ElevenLabsConfig {
-            api_key: config.elevenlabs.api_key.clone(),
-            agent_id: config.elevenlabs.agent_id.clone(),
-            base_url: config.elevenlabs.base_url.clone(),
-        })?;
+        let agents = agents(&config.agents)?;
+        let vendors = agents.iter().map(|(vendor, _)| vendor.clone()).collect();
         let secret = signing_secret(&config)?;
         let access = Arc::new(Access::new(store.clone(), clock.clone(), &secret));
         let first_user = access
@@ -140,7 +141,7 @@ impl App {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         tasks.spawn(deployment::keep_noting(engine.clone(), mark, stop.clone()));
-        let bridge = Bridge::new(Arc::new(agent), BridgeSettings::default());
+        let bridge = Bridge::new(Arc::new(Fleet::new(agents)), BridgeSettings::default());
         let workers = media_workers(&config.media)?;
         let media = Media::new(
             bridge,
@@ -161,6 +162,7 @@ impl App {
             public_url: config.server.public_url.as_str().into(),
             callbacks: Arc::new(callbacks),
             carrier_token: Arc::new(config.twilio.auth_token.clone()),
+            agent_vendors: vendors,
             region: config.limits.region,
             rules: Arc::new(config.limits.rules.clone()),
             max_upload_bytes: config.server.max_upload_bytes,
@@ -276,6 +278,36 @@ fn at_speed(speed: f64) -> Timing {
         refused_gap: shorter(usual.refused_gap, LEAST_LOOK),
         hold: shorter(usual.hold, LEAST_LOOK),
     }
+}
+
+/// The vendors that are set up, the preferred one first.
+fn agents(config: &AgentsConfig) -> anyhow::Result<Vec<(AgentVendor, Arc<dyn VoiceAgent>)>> {
+    let mut agents: Vec<(AgentVendor, Arc<dyn VoiceAgent>)> = Vec::new();
+    if let Some(settings) = &config.elevenlabs {
+        let agent = ElevenLabs::new(ElevenLabsConfig {
+            api_key: settings.api_key.clone(),
+            agent_id: settings.agent_id.clone(),
+            base_url: settings.base_url.clone(),
+        })?;
+        agents.push((elevenlabs::VENDOR.parse()?, Arc::new(agent)));
+    }
+    if let Some(settings) = &config.vapi {
+        let agent = Vapi::new(VapiConfig {
+            api_key: settings.api_key.clone(),
+            assistant_id: settings.assistant_id.clone(),
+            base_url: settings.base_url.clone(),
+            audio: if settings.is_linear {
+                VapiAudio::Linear
+            } else {
+                VapiAudio::Mulaw
+            },
+        })?;
+        agents.push((vapi::VENDOR.parse()?, Arc::new(agent)));
+    }
+    if config.preferred == VendorChoice::Vapi {
+        agents.reverse();
+    }
+    Ok(agents)
 }
 
 /// The threads that carry audio, unless tasks do.

@@ -24,8 +24,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The carrier account.
     pub twilio: TwilioSettings,
-    /// The voice agent's account.
-    pub elevenlabs: ElevenLabsSettings,
+    /// The accounts with voice agents.
+    pub agents: AgentsConfig,
     /// Who may sign in.
     pub access: AccessConfig,
     /// What the default tenant may use.
@@ -90,7 +90,40 @@ pub struct TwilioSettings {
     pub base_url: String,
 }
 
-/// The voice agent's account.
+/// The accounts with voice agents; at least one.
+#[derive(Debug, Clone)]
+pub struct AgentsConfig {
+    /// `ELEVENLABS_…`.
+    pub elevenlabs: Option<ElevenLabsSettings>,
+    /// `VAPI_…`.
+    pub vapi: Option<VapiSettings>,
+    /// `DIALTONE_AGENT_VENDOR`: whose agents serve campaigns that name no vendor.
+    pub preferred: VendorChoice,
+}
+
+/// The vendors of agents that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VendorChoice {
+    /// `elevenlabs`.
+    ElevenLabs,
+    /// `vapi`.
+    Vapi,
+}
+
+/// An account with Vapi.
+#[derive(Debug, Clone)]
+pub struct VapiSettings {
+    /// `VAPI_API_KEY`.
+    pub api_key: SecretString,
+    /// `VAPI_ASSISTANT_ID`.
+    pub assistant_id: String,
+    /// `VAPI_BASE_URL`.
+    pub base_url: String,
+    /// `VAPI_AUDIO`: whether audio goes as linear samples instead of mu-law.
+    pub is_linear: bool,
+}
+
+/// An account with ElevenLabs.
 #[derive(Debug, Clone)]
 pub struct ElevenLabsSettings {
     /// `ELEVENLABS_API_KEY`.
@@ -219,7 +252,7 @@ impl Config {
             server: reader.server(),
             store: reader.store(),
             twilio: reader.twilio(),
-            elevenlabs: reader.elevenlabs(),
+            agents: reader.agents(),
             access: reader.access(),
             limits: reader.limits(),
             waits: reader.waits(),
@@ -345,15 +378,63 @@ impl Reader {
         numbers
     }
 
+    fn agents(&mut self) -> AgentsConfig {
+        let has = |reader: &Self, variables: [&str; 2]| {
+            let mut variables = variables.into_iter();
+            variables.any(|variable| reader.get(variable).is_some())
+        };
+        let has_vapi = has(self, ["VAPI_API_KEY", "VAPI_ASSISTANT_ID"]);
+        let has_elevenlabs = has(self, ["ELEVENLABS_API_KEY", "ELEVENLABS_AGENT_ID"]);
+        let elevenlabs = (has_elevenlabs || !has_vapi).then(|| self.elevenlabs());
+        let vapi = has_vapi.then(|| self.vapi());
+        let (preferred, is_there) = match self.get("DIALTONE_AGENT_VENDOR").as_deref() {
+            None if elevenlabs.is_some() => (VendorChoice::ElevenLabs, true),
+            None => (VendorChoice::Vapi, true),
+            Some("elevenlabs") => (VendorChoice::ElevenLabs, elevenlabs.is_some()),
+            Some("vapi") => (VendorChoice::Vapi, vapi.is_some()),
+            Some(_) => (VendorChoice::ElevenLabs, false),
+        };
+        if !is_there {
+            let what = "is neither elevenlabs nor vapi, or that account is not set up";
+            self.problem("DIALTONE_AGENT_VENDOR", what.to_owned());
+        }
+        AgentsConfig {
+            elevenlabs,
+            vapi,
+            preferred,
+        }
+    }
+
+    fn vapi(&mut self) -> VapiSettings {
+        let is_linear = match self.get("VAPI_AUDIO").as_deref() {
+            None | Some("mulaw") => false,
+            Some("linear") => true,
+            Some(other) => {
+                let what = format!("{other:?} is neither mulaw nor linear");
+                self.problem("VAPI_AUDIO", what);
+                false
+            }
+        };
+        VapiSettings {
+            api_key: self
+                .required("VAPI_API_KEY", "the private key of the organisation")
+                .into(),
+            assistant_id: self.required("VAPI_ASSISTANT_ID", "the assistant that speaks"),
+            base_url: self.url(
+                "VAPI_BASE_URL",
+                Some("https://api.vapi.ai"),
+                "an https address",
+            ),
+            is_linear,
+        }
+    }
+
     fn elevenlabs(&mut self) -> ElevenLabsSettings {
         ElevenLabsSettings {
             api_key: self
                 .required("ELEVENLABS_API_KEY", "an API key with access to agents")
                 .into(),
-            agent_id: self.required(
-                "ELEVENLABS_AGENT_ID",
-                "the agent that speaks, with mu-law 8 kHz in and out",
-            ),
+            agent_id: self.required("ELEVENLABS_AGENT_ID", "the agent that speaks"),
             base_url: self.url(
                 "ELEVENLABS_BASE_URL",
                 Some("https://api.elevenlabs.io"),
@@ -669,6 +750,29 @@ mod tests {
             let problem = of(wrong).unwrap_err().0.remove(0);
             assert_eq!(problem.variable, "DIALTONE_AGENT_MAX_CONVERSATIONS");
             assert!(problem.what.contains(wrong), "{}", problem.what);
+        }
+    }
+
+    #[test]
+    fn one_vendor_of_agents_is_enough_and_the_preferred_one_must_be_there() {
+        let of = |pairs: &[(&str, &str)]| Config::from_vars(vars(pairs)).map(|it| it.agents);
+        let vapi = [("VAPI_API_KEY", "key"), ("VAPI_ASSISTANT_ID", "asst")];
+        let without = [("ELEVENLABS_API_KEY", ""), ("ELEVENLABS_AGENT_ID", "")];
+        let usual = of(&[]).unwrap();
+        assert!(usual.vapi.is_none() && usual.preferred == VendorChoice::ElevenLabs);
+        let both = of(&vapi).unwrap();
+        assert!(both.elevenlabs.is_some() && both.vapi.is_some());
+        assert_eq!(both.preferred, VendorChoice::ElevenLabs);
+        let chosen = of(&[vapi[0], vapi[1], ("DIALTONE_AGENT_VENDOR", "vapi")]).unwrap();
+        assert_eq!(chosen.preferred, VendorChoice::Vapi);
+        let alone = of(&[vapi[0], vapi[1], without[0], without[1]]).unwrap();
+        assert!(alone.elevenlabs.is_none() && alone.preferred == VendorChoice::Vapi);
+        for wrong in [
+            vec![("DIALTONE_AGENT_VENDOR", "vapi")],
+            vec![("VAPI_API_KEY", "key")],
+            vec![vapi[0], vapi[1], ("VAPI_AUDIO", "opus")],
+        ] {
+            assert!(of(&wrong).is_err(), "{wrong:?}");
         }
     }
 

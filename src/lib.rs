@@ -6,6 +6,7 @@
 pub mod agents;
 pub mod api;
 pub mod app;
+pub mod audio;
 pub mod bridge;
 pub mod cli;
 pub mod clock;

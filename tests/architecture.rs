@@ -23,11 +23,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &["domain"]),
     ("observability", &["config"]),
+    ("audio", &[]),
     ("json", &[]),
     ("websocket", &[]),
     ("store", &["domain"]),
     ("telephony", &["domain", "json"]),
-    ("agents", &["domain", "json", "websocket"]),
+    ("agents", &["domain", "audio", "json", "websocket"]),
     ("import", &["domain"]),
     (
         "bridge",
@@ -102,6 +103,7 @@ const ONLY_APP: &[&str] = &[
     "store::sqlite",
     "store::mongo",
     "agents::elevenlabs",
+    "agents::vapi",
     "telephony::twilio::TwilioCarrier",
 ];
 

@@ -5,15 +5,26 @@
 //! so with tasks and channels; a media worker does it in its own loop.
 
 pub mod elevenlabs;
+pub mod fleet;
 pub mod link;
+mod recode;
 mod session;
+pub mod vapi;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, time::Instant};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::{domain::ids::ConversationId, json::Spliced};
+use crate::{
+    domain::ids::{AgentVendor, ConversationId},
+    json::Spliced,
+};
 
 use link::{AgentLink, Prepared};
 
@@ -23,8 +34,12 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What an agent is told before a call. Texts are complete: no placeholders are left.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Brief {
+    /// Whose agent; none takes the vendor that the installation prefers.
+    pub vendor: Option<AgentVendor>,
     /// Which agent; none takes the one of the configuration.
     pub agent_id: Option<String>,
+    /// How long the call may last; none leaves that to the agent.
+    pub max_duration: Option<Duration>,
     /// What it is to do; none keeps the agent's own.
     pub prompt: Option<String>,
     /// What it says first; none keeps the agent's own.
@@ -55,6 +70,16 @@ pub enum AgentError {
     Unavailable(#[source] BoxError),
 }
 
+impl AgentError {
+    /// Why, without what it is about.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Refused(text) | Self::Busy(text) => text.clone(),
+            Self::Unavailable(cause) => cause.to_string(),
+        }
+    }
+}
+
 /// What comes from an agent during a session, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentEvent {
@@ -62,6 +87,8 @@ pub enum AgentEvent {
     Ready {
         /// The vendor's name for the conversation.
         conversation: ConversationId,
+        /// Whose agent it is.
+        vendor: AgentVendor,
     },
     /// Speech to play: mu-law 8 kHz as base64. `turn` never falls.
     Audio {
@@ -148,6 +175,14 @@ pub struct Reading<'t> {
     pub answer: Option<String>,
 }
 
+impl Reading<'_> {
+    /// Nothing that matters.
+    pub const NOTHING: Self = Self {
+        heard: Heard::Nothing,
+        answer: None,
+    };
+}
+
 /// What an agent said, borrowed from the message where that is possible.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard<'t> {
@@ -164,28 +199,49 @@ pub enum Heard<'t> {
     Event(AgentEvent),
 }
 
-/// A vendor's words on one connection, without the connection: texts in, events out, and back.
+/// One message to an agent with a piece of what the callee says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A text.
+    Text(Spliced<'a>),
+    /// Binary data.
+    Data(&'a [u8]),
+}
+
+/// A vendor's words on one connection, without the connection: messages in, events out, and back.
 ///
 /// Pure; the time is an argument. Whoever drives it sends [`Self::opening`] first, reads until an
-/// [`AgentEvent::Ended`], and treats a missed deadline and the connection's end as told here.
+/// [`AgentEvent::Ended`], treats a missed deadline and the connection's end as told here, and sends
+/// [`Self::farewell`] before it closes.
 pub trait Dialect: fmt::Debug + Send {
-    /// The first message to the agent.
-    fn opening(&self) -> String;
+    /// The first message to the agent; none where the connection itself is the beginning.
+    fn opening(&self) -> Option<String>;
 
-    /// Reads one message. An error spoils that message alone.
-    fn read<'t>(&mut self, text: &'t str, now: Instant) -> Result<Reading<'t>, BoxError>;
+    /// Reads one text. An error spoils that message alone.
+    fn read<'t>(&'t mut self, text: &'t str, now: Instant) -> Result<Reading<'t>, BoxError>;
 
-    /// The message with a piece of what the callee says.
-    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a>;
+    /// Reads binary data, which most vendors do not send.
+    fn read_data(&mut self, _data: &[u8], _now: Instant) -> Heard<'_> {
+        Heard::Nothing
+    }
+
+    /// The message with a piece of what the callee says; none where it cannot be used.
+    fn audio<'a>(&'a mut self, payload: &'a str) -> Option<Piece<'a>>;
 
     /// The message that the callee pressed a key.
     fn key(&self, key: char) -> String;
+
+    /// What is said before the connection is closed from here, where that alone does not end the
+    /// conversation.
+    fn farewell(&self) -> Option<String> {
+        None
+    }
 
     /// By when something must have come from the agent.
     fn deadline(&self) -> Instant;
 
     /// How the session ends when nothing has come by the deadline.
-    fn overdue(&self) -> AgentEnd;
+    fn overdue(&mut self) -> AgentEnd;
 
     /// How the session ends when the agent closes with that code and reason, or, without them, when
     /// the connection breaks.
@@ -197,9 +253,14 @@ pub trait Dialect: fmt::Debug + Send {
 /// What was prepared may be too old by the time it is used; then a connection is made anew.
 #[async_trait]
 pub trait VoiceAgent: Send + Sync + 'static {
-    /// Prepares a connection to the agent of that id; none takes the one of the configuration. Nothing
-    /// is said on it: no conversation begins, and none is counted or paid for.
-    async fn prepare(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError>;
+    /// Prepares a connection to the agent of that vendor and id; none takes the one of the
+    /// configuration. Nothing is said on it: no conversation begins, and none is counted or paid for.
+    /// None where there is no connection without a conversation.
+    async fn prepare(
+        &self,
+        vendor: Option<&AgentVendor>,
+        agent_id: Option<&str>,
+    ) -> Result<Option<Prepared>, AgentError>;
 
     /// Opens a session and sends the brief. Returns when the connection is up; the first event says
     /// that the agent is ready.

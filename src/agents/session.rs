@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    AgentEnd, AgentError, AgentEvent, AgentSession, Dialect, Heard, ToAgent,
+    AgentEnd, AgentError, AgentEvent, AgentSession, BoxError, Dialect, Heard, Piece, ToAgent,
     link::{AgentLink, LinkStream, MAX_MESSAGE_BYTES},
 };
 
@@ -68,10 +68,12 @@ pub(super) async fn start(
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
     let mut socket =
         WebSocketStream::from_partially_read(stream, received, Role::Client, Some(config)).await;
-    socket
-        .send(Message::text(dialect.opening()))
-        .await
-        .map_err(|error| AgentError::Unavailable(error.into()))?;
+    if let Some(opening) = dialect.opening() {
+        socket
+            .send(Message::text(opening))
+            .await
+            .map_err(|error| AgentError::Unavailable(error.into()))?;
+    }
     let (sink, stream) = socket.split();
     let (events, events_out) = mpsc::channel(MAX_EVENTS);
     let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
@@ -114,19 +116,22 @@ async fn write(
     signals: Signals,
 ) {
     loop {
-        let text = tokio::select! {
+        let message = tokio::select! {
             biased;
             () = signals.closing.cancelled() => break,
-            Some(answer) = answers.recv() => answer,
+            Some(answer) = answers.recv() => Message::text(answer),
             command = commands.recv() => match command {
                 Some(ToAgent::Audio(payload)) => {
-                    with(&dialect, |dialect| dialect.audio(&payload).to_text())
+                    match with(&dialect, |dialect| dialect.audio(&payload).map(message_of)) {
+                        Some(message) => message,
+                        None => continue,
+                    }
                 }
-                Some(ToAgent::Key(key)) => with(&dialect, |dialect| dialect.key(key)),
+                Some(ToAgent::Key(key)) => Message::text(with(&dialect, |dialect| dialect.key(key))),
                 Some(ToAgent::Close) | None => break,
             },
         };
-        let sending = timeout(SEND_TIMEOUT, sink.send(Message::text(text)));
+        let sending = timeout(SEND_TIMEOUT, sink.send(message));
         let sent = tokio::select! {
             biased;
             () = signals.closing.cancelled() => break,
@@ -146,12 +151,25 @@ async fn write(
         }
     }
     signals.closing.cancel();
-    let farewell = Message::Close(Some(CloseFrame {
+    let close = Message::Close(Some(CloseFrame {
         code: CloseCode::Normal,
         reason: "call ended".into(),
     }));
+    let closing = async {
+        if let Some(farewell) = with(&dialect, |dialect| dialect.farewell()) {
+            sink.send(Message::text(farewell)).await?;
+        }
+        sink.send(close).await
+    };
     // A server that closed first, or is gone, needs no farewell.
-    let _ = timeout(CLOSE_TIMEOUT, sink.send(farewell)).await;
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
+}
+
+fn message_of(piece: Piece<'_>) -> Message {
+    match piece {
+        Piece::Text(text) => Message::text(text.to_text()),
+        Piece::Data(data) => Message::binary(data.to_vec()),
+    }
 }
 
 /// What the reading task knows.
@@ -203,8 +221,9 @@ impl Reader {
             let Ok(message) = received else {
                 return Stopped::Over(with(&self.dialect, |dialect| dialect.overdue()));
             };
-            let text = match message {
-                Some(Ok(Message::Text(text))) => text,
+            let taken = match message {
+                Some(Ok(Message::Text(text))) => self.take(&text).await,
+                Some(Ok(Message::Binary(data))) => self.take_data(&data).await,
                 Some(Ok(Message::Close(frame))) => {
                     let words = frame
                         .as_ref()
@@ -218,7 +237,7 @@ impl Reader {
                     return self.broken();
                 }
             };
-            if let Err(stopped) = self.take(&text).await {
+            if let Err(stopped) = taken {
                 return stopped;
             }
         }
@@ -228,17 +247,8 @@ impl Reader {
     async fn take(&mut self, text: &str) -> Result<(), Stopped> {
         let now = Instant::now().into_std();
         let read = with(&self.dialect, |dialect| {
-            dialect.read(text, now).map(|reading| {
-                let event = match reading.heard {
-                    Heard::Nothing => None,
-                    Heard::Audio { turn, payload } => Some(AgentEvent::Audio {
-                        turn,
-                        payload: payload.into_owned(),
-                    }),
-                    Heard::Event(event) => Some(event),
-                };
-                (event, reading.answer)
-            })
+            let reading = dialect.read(text, now)?;
+            Ok::<_, BoxError>((event_of(reading.heard), reading.answer))
         });
         let (event, answer) = match read {
             Ok(read) => read,
@@ -247,12 +257,25 @@ impl Reader {
                 return Ok(());
             }
         };
-        match event {
-            Some(AgentEvent::Ended(end)) => return Err(Stopped::Over(end)),
-            Some(event) => self.tell(event).await?,
-            None => {}
-        }
+        self.pass_on(event).await?;
         answer.map_or(Ok(()), |text| self.answer(text))
+    }
+
+    /// Turns binary data into an event.
+    async fn take_data(&mut self, data: &[u8]) -> Result<(), Stopped> {
+        let now = Instant::now().into_std();
+        let event = with(&self.dialect, |dialect| {
+            event_of(dialect.read_data(data, now))
+        });
+        self.pass_on(event).await
+    }
+
+    async fn pass_on(&self, event: Option<AgentEvent>) -> Result<(), Stopped> {
+        match event {
+            Some(AgentEvent::Ended(end)) => Err(Stopped::Over(end)),
+            Some(event) => self.tell(event).await,
+            None => Ok(()),
+        }
     }
 
     /// Hands an event on, and waits while too many wait.
@@ -273,6 +296,17 @@ impl Reader {
     /// The connection broke without a close frame.
     fn broken(&self) -> Stopped {
         Stopped::Over(with(&self.dialect, |dialect| dialect.closed(None)))
+    }
+}
+
+fn event_of(heard: Heard<'_>) -> Option<AgentEvent> {
+    match heard {
+        Heard::Nothing => None,
+        Heard::Audio { turn, payload } => Some(AgentEvent::Audio {
+            turn,
+            payload: payload.into_owned(),
+        }),
+        Heard::Event(event) => Some(event),
     }
 }
 

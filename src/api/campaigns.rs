@@ -171,6 +171,7 @@ pub async fn load(state: &ApiState, tenant: TenantId, id: CampaignId) -> ApiResu
 
 /// The settings of a campaign to create.
 pub fn edit_of(state: &ApiState, new: &NewCampaign) -> ApiResult<CampaignEdit> {
+    check_vendor(state, &new.settings)?;
     let name = checked_name(&new.name)?;
     let defaults = state.defaults();
     edit_with(
@@ -181,6 +182,22 @@ pub fn edit_of(state: &ApiState, new: &NewCampaign) -> ApiResult<CampaignEdit> {
         Some(&new.first_message),
         &new.settings,
     )
+}
+
+/// Whether there are agents of the vendor that is asked for.
+fn check_vendor(state: &ApiState, settings: &SettingsBody) -> ApiResult<()> {
+    let asked = settings.agent_vendor.as_deref().map(str::trim);
+    let vendors = &state.agent_vendors;
+    let is_there = |name: &str| name.is_empty() || vendors.iter().any(|it| it.as_str() == name);
+    if asked.is_none_or(is_there) {
+        return Ok(());
+    }
+    let names: Vec<&str> = vendors.iter().map(|vendor| vendor.as_str()).collect();
+    Err(ApiError::field(
+        "/settings/agentVendor",
+        "unknown",
+        format!("must be one that is set up here: {}", names.join(", ")),
+    ))
 }
 
 fn checked_name(name: &str) -> ApiResult<String> {
@@ -283,6 +300,7 @@ pub async fn patch(
     Id(id): Id<CampaignId>,
     Body(patch): Body<CampaignPatch>,
 ) -> ApiResult<Json<CampaignView>> {
+    check_vendor(&state, &patch.settings)?;
     // Checked once before, so that a wrong field is refused with its pointer.
     let current = load(&state, caller.tenant, id).await?;
     let usual = state.defaults().policy;

@@ -46,7 +46,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    domain::{phone::Region, rules::CampaignRules},
+    domain::{ids::AgentVendor, phone::Region, rules::CampaignRules},
     engine::{CampaignEdit, Engine},
     telephony::twilio::CallbackUrls,
 };
@@ -69,6 +69,8 @@ pub struct ApiState {
     pub callbacks: Arc<CallbackUrls>,
     /// Signs the carrier's callbacks.
     pub carrier_token: Arc<SecretString>,
+    /// The vendors whose agents there are, the one that is preferred first.
+    pub agent_vendors: Arc<[AgentVendor]>,
     /// The country of numbers without `+` in campaigns that name none.
     pub region: Region,
     /// The rules of campaigns that name none.

@@ -35,7 +35,10 @@ pub struct SettingsBody {
     pub language: Option<String>,
     /// The voice the agent speaks with.
     pub voice_id: Option<String>,
-    /// Which agent; the installation's without it.
+    /// Whose agent: elevenlabs or vapi, where the installation has it; the one it prefers without it.
+    /// While that vendor fails, new calls get the other's.
+    pub agent_vendor: Option<String>,
+    /// Which agent of that vendor; the installation's without it.
     pub agent_id: Option<String>,
     /// How long it may ring: 15 to 600.
     pub ring_timeout_seconds: Option<u64>,
@@ -149,6 +152,8 @@ pub struct SettingsView {
     pub language: Option<String>,
     /// The voice the agent speaks with; null for the agent's own.
     pub voice_id: Option<String>,
+    /// Whose agent; null for the vendor that the installation prefers.
+    pub agent_vendor: Option<String>,
     /// Which agent; null for the installation's.
     pub agent_id: Option<String>,
     /// How long it may ring.
@@ -249,6 +254,7 @@ impl SettingsView {
         Self {
             language: call.language.clone(),
             voice_id: call.voice_id.clone(),
+            agent_vendor: call.agent_vendor.as_ref().map(ToString::to_string),
             agent_id: call.agent_id.clone(),
             ring_timeout_seconds: call.ring_timeout.as_secs(),
             max_duration_seconds: call.max_duration.as_secs(),
@@ -284,6 +290,7 @@ pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
         first_message: Template::default(),
         language: None,
         voice_id: None,
+        agent_vendor: None,
         agent_id: None,
         ring_timeout: VoiceCall::RING.1,
         max_duration: VoiceCall::LENGTH.1,
@@ -354,6 +361,13 @@ fn change_call(
         if let Some(text) = value {
             *setting = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         }
+    }
+    if let Some(text) = body.agent_vendor.as_deref().map(str::trim) {
+        let pointer = "/settings/agentVendor";
+        call.agent_vendor = match text {
+            "" => None,
+            text => Some(parse(pointer, text, "must be the name of a vendor")?),
+        };
     }
     if let Some(seconds) = body.ring_timeout_seconds {
         let (least, _, most) = VoiceCall::RING;

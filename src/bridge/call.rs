@@ -176,10 +176,16 @@ impl Call {
     /// Anything else came from the agent.
     pub fn on_agent(&mut self, event: AgentEvent, now: Instant, out: &mut impl Outputs) -> Flow {
         match event {
-            AgentEvent::Ready { conversation } => {
+            AgentEvent::Ready {
+                conversation,
+                vendor,
+            } => {
                 self.phase = Phase::Live;
                 out.agent_is_ready();
-                out.report(BridgeEvent::AgentJoined { conversation });
+                out.report(BridgeEvent::AgentJoined {
+                    conversation,
+                    vendor,
+                });
             }
             AgentEvent::Audio { turn, payload } => {
                 self.on_agent_audio(turn, Cow::Owned(payload), now, out);

@@ -25,7 +25,11 @@ pub use self::warm::WarmUp;
 pub use crate::agents::Brief;
 use crate::{
     agents::VoiceAgent,
-    domain::{attempt::Party, event::TranscriptLine, ids::ConversationId},
+    domain::{
+        attempt::Party,
+        event::TranscriptLine,
+        ids::{AgentVendor, ConversationId},
+    },
     telephony::media::{FromCallee, ToCallee},
 };
 
@@ -86,6 +90,8 @@ pub enum BridgeEvent {
     AgentJoined {
         /// The vendor's name for the conversation.
         conversation: ConversationId,
+        /// Whose agent it is.
+        vendor: AgentVendor,
     },
     /// The agent's first speech was sent to the callee.
     FirstAudio,

@@ -23,7 +23,11 @@ struct ByHand {
 
 #[async_trait]
 impl VoiceAgent for ByHand {
-    async fn prepare(&self, _agent_id: Option<&str>) -> Result<Prepared, AgentError> {
+    async fn prepare(
+        &self,
+        _vendor: Option<&AgentVendor>,
+        _agent_id: Option<&str>,
+    ) -> Result<Option<Prepared>, AgentError> {
         unreachable!("nothing rings here")
     }
 
@@ -98,7 +102,8 @@ async fn start_ready() -> Scene {
     assert_eq!(
         scene.events.recv().await,
         Some(BridgeEvent::AgentJoined {
-            conversation: "conv_1".parse().unwrap()
+            conversation: "conv_1".parse().unwrap(),
+            vendor: "by-hand".parse().unwrap(),
         })
     );
     scene
@@ -107,6 +112,7 @@ async fn start_ready() -> Scene {
 fn ready() -> AgentEvent {
     AgentEvent::Ready {
         conversation: "conv_1".parse().unwrap(),
+        vendor: "by-hand".parse().unwrap(),
     }
 }
 

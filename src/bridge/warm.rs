@@ -3,7 +3,7 @@
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::debug;
 
-use crate::agents::link::Prepared;
+use crate::{agents::link::Prepared, domain::ids::AgentVendor};
 
 use super::Bridge;
 
@@ -27,11 +27,15 @@ impl WarmUp {
 }
 
 impl Bridge {
-    /// Prepares a connection to the agent of that id; none takes the one of the configuration. Why it
-    /// cannot be had is told by the call that needs it, if one does.
-    pub async fn prepare(&self, agent_id: Option<&str>) -> Option<Prepared> {
-        match self.agent.prepare(agent_id).await {
-            Ok(prepared) => Some(prepared),
+    /// Prepares a connection to the agent of that vendor and id; none takes the one of the
+    /// configuration. Why it cannot be had is told by the call that needs it, if one does.
+    pub async fn prepare(
+        &self,
+        vendor: Option<&AgentVendor>,
+        agent_id: Option<&str>,
+    ) -> Option<Prepared> {
+        match self.agent.prepare(vendor, agent_id).await {
+            Ok(prepared) => prepared,
             Err(error) => {
                 debug!(%error, "no connection to the agent was prepared");
                 None

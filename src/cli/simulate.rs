@@ -1,4 +1,4 @@
-//! `dialtone simulate`: the carrier, the people and the agent, for use with any dialer.
+//! `dialtone simulate`: the carrier, the people and the agents, for use with any dialer.
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, process::ExitCode};
 
@@ -64,6 +64,12 @@ pub(super) struct SimulateArgs {
     /// The agent account's key.
     #[arg(long, env = "ELEVENLABS_API_KEY", hide_env_values = true)]
     agent_api_key: Option<String>,
+    /// Vapi's assistant.
+    #[arg(long, env = "VAPI_ASSISTANT_ID")]
+    vapi_assistant_id: Option<String>,
+    /// Vapi's key.
+    #[arg(long, env = "VAPI_API_KEY", hide_env_values = true)]
+    vapi_api_key: Option<String>,
 }
 
 pub(super) fn parse_faults(text: &str) -> Result<Faults, String> {
@@ -96,6 +102,8 @@ impl SimulateArgs {
             numbers: numbers.unwrap_or(usual.numbers),
             agent_id: self.agent_id.unwrap_or(usual.agent_id),
             agent_api_key: self.agent_api_key.unwrap_or(usual.agent_api_key),
+            vapi_assistant_id: self.vapi_assistant_id.unwrap_or(usual.vapi_assistant_id),
+            vapi_api_key: self.vapi_api_key.unwrap_or(usual.vapi_api_key),
             ..SimulatorConfig::default()
         }
     }
@@ -110,7 +118,7 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let simulator = Simulator::start(args.config()).await?;
     let config = simulator.config();
     let url = simulator.base_url();
-    eprintln!("simulating Twilio and ElevenLabs; give your dialer:");
+    eprintln!("simulating Twilio, ElevenLabs and Vapi; give your dialer:");
     println!("TWILIO_BASE_URL={url}");
     println!("TWILIO_ACCOUNT_SID={}", config.account_sid);
     println!("TWILIO_AUTH_TOKEN={}", config.auth_token);
@@ -118,6 +126,9 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     println!("ELEVENLABS_BASE_URL={url}");
     println!("ELEVENLABS_API_KEY={}", config.agent_api_key);
     println!("ELEVENLABS_AGENT_ID={}", config.agent_id);
+    println!("VAPI_BASE_URL={url}");
+    println!("VAPI_API_KEY={}", config.vapi_api_key);
+    println!("VAPI_ASSISTANT_ID={}", config.vapi_assistant_id);
     // Simulated people may be called at any hour.
     println!("DIALTONE_RULE_PROFILE=none");
     eprintln!("what really happened: {url}/sim/ledger; faults: POST {url}/sim/faults");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Timestamp,
     erasure::KeptNumber,
-    ids::{AttemptId, CallSid, ConversationId, StreamSid},
+    ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid},
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     rules::DecisionRecord,
@@ -115,6 +115,8 @@ pub struct CallFacts {
     pub media_ended_at: Option<Timestamp>,
     /// The agent vendor's name for the conversation.
     pub conversation: Option<ConversationId>,
+    /// Whose agent joined.
+    pub vendor: Option<AgentVendor>,
     /// From the answer to the agent's first audio.
     pub first_audio_after: Option<Duration>,
     /// Why no agent could be had, in words for an operator.

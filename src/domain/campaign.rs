@@ -405,6 +405,7 @@ pub(crate) mod tests {
                 first_message: Template::parse("Hi {{name}}").unwrap(),
                 language: None,
                 voice_id: None,
+                agent_vendor: None,
                 agent_id: None,
                 ring_timeout: VoiceCall::RING.1,
                 max_duration: VoiceCall::LENGTH.1,

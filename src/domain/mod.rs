@@ -17,6 +17,7 @@ pub mod contact;
 pub mod enrollment;
 pub mod erasure;
 pub mod event;
+pub mod failover;
 pub mod fairness;
 pub mod forecast;
 pub mod halt;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Timestamp,
     attempt::Party,
-    ids::{CallSid, ConversationId, StreamSid},
+    ids::{AgentVendor, CallSid, ConversationId, StreamSid},
     outcome::Fault,
 };
 
@@ -50,6 +50,8 @@ pub enum SignalKind {
     AgentJoined {
         /// The vendor's name for the conversation.
         conversation: ConversationId,
+        /// Whose agent it is.
+        vendor: AgentVendor,
     },
     /// The agent's first audio was sent to the callee.
     AgentSpoke,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::text::Template;
+use super::{ids::AgentVendor, text::Template};
 
 /// One thing to do. A campaign has them in order; the enrollment's cursor says which is next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct VoiceCall {
     pub language: Option<String>,
     /// A voice of the agent vendor; none keeps the agent's own.
     pub voice_id: Option<String>,
+    /// Whose agent speaks; none takes the vendor that the installation prefers.
+    pub agent_vendor: Option<AgentVendor>,
     /// Which agent speaks; none takes the installation's.
     pub agent_id: Option<String>,
     /// How long it may ring, between [`VoiceCall::RING`] bounds.

@@ -135,6 +135,8 @@ pub struct CallView {
     pub ended_by: Option<String>,
     /// The agent vendor's name for the conversation.
     pub conversation_id: Option<String>,
+    /// The vendor whose agent joined.
+    pub agent_vendor: Option<String>,
     /// From the answer to the agent's first audio.
     pub answer_to_first_audio_ms: Option<u64>,
     /// Why no agent could be had.
@@ -277,6 +279,7 @@ impl From<&CallRecord> for CallView {
             duration_seconds: facts.duration.map(|duration| duration.as_secs()),
             ended_by: facts.ended_by.map(|party| party.name().to_owned()),
             conversation_id: facts.conversation.as_ref().map(ToString::to_string),
+            agent_vendor: facts.vendor.as_ref().map(ToString::to_string),
             answer_to_first_audio_ms: facts
                 .first_audio_after
                 .and_then(|wait| u64::try_from(wait.as_millis()).ok()),

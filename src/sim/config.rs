@@ -32,6 +32,9 @@ pub struct SimulatorConfig {
     pub numbers: Vec<String>,
     pub agent_id: String,
     pub agent_api_key: String,
+    /// Vapi's account. What its assistant says is in `agent`, as for the other vendor.
+    pub vapi_assistant_id: String,
+    pub vapi_api_key: String,
     pub agent: AgentSettings,
     pub mix: Mix,
     /// Fixed behaviour per number or ending of numbers, one for each successive call; the last
@@ -104,6 +107,8 @@ impl Default for SimulatorConfig {
             numbers: vec!["+15005550006".to_owned()],
             agent_id: "agent_sim".to_owned(),
             agent_api_key: "simulated-agent-key".to_owned(),
+            vapi_assistant_id: "0a000000-0000-4000-8000-000000000001".to_owned(),
+            vapi_api_key: "simulated-vapi-key".to_owned(),
             agent: AgentSettings::default(),
             mix: Mix::default(),
             overrides: BTreeMap::new(),

@@ -44,6 +44,11 @@ pub struct Faults {
     pub agent_over_quota: f64,
     /// Share of agent conversations in which the agent never says a word.
     pub agent_silent: f64,
+    /// Share of Vapi's calls that are refused when they are created (429). The other faults of agents
+    /// are ElevenLabs'.
+    pub vapi_refuses: f64,
+    /// Share of Vapi's calls that break off after the greeting.
+    pub vapi_crashes: f64,
 }
 
 impl Default for Faults {
@@ -65,6 +70,8 @@ impl Default for Faults {
             agent_crashes: 0.0,
             agent_over_quota: 0.0,
             agent_silent: 0.0,
+            vapi_refuses: 0.0,
+            vapi_crashes: 0.0,
         }
     }
 }
@@ -110,6 +117,8 @@ impl Faults {
             ("agent_crashes", self.agent_crashes),
             ("agent_over_quota", self.agent_over_quota),
             ("agent_silent", self.agent_silent),
+            ("vapi_refuses", self.vapi_refuses),
+            ("vapi_crashes", self.vapi_crashes),
         ];
         match shares
             .iter()

@@ -100,6 +100,8 @@ pub struct AlertFacts {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct ConversationFacts {
+    /// Whose agent it was: elevenlabs or vapi.
+    pub vendor: &'static str,
     pub conversation_id: String,
     pub opened_at: Timestamp,
     pub closed_at: Option<Timestamp>,

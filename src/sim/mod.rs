@@ -1,8 +1,8 @@
 //! A telephone world in a box: a carrier and a voice agent on the wire, and people to call.
 //!
 //! One listener on the loopback speaks Twilio's REST interface, webhooks and media streams
-//! (`/2010-04-01/...`) and ElevenLabs' agent conversations (`/v1/convai/...`), faithfully enough
-//! for the vendors' own SDKs; `/sim/...` shows what really happened and switches faults.
+//! (`/2010-04-01/...`), ElevenLabs' agent conversations (`/v1/convai/...`) and Vapi's calls
+//! (`/call`, `/assistant`, `/vapi/...`), faithfully enough for the vendors' own SDKs; `/sim/...` shows what really happened and switches faults.
 //! It is usable with any dialer and so deliberately knows nothing of this one: it shares only the
 //! clock and the pure signature function.
 
@@ -18,6 +18,7 @@ mod pace;
 mod simulation;
 mod tone;
 mod twilio;
+mod vapi;
 pub mod world;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -129,6 +130,7 @@ async fn serve(listener: TcpListener, simulation: Arc<Simulation>) {
     let routes = Router::new()
         .merge(twilio::routes(simulation.clone()))
         .merge(agent::routes())
+        .merge(vapi::routes())
         .merge(control::routes())
         .with_state(simulation);
     let serving = axum::serve(tcp_without_delay(listener), routes)

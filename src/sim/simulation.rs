@@ -17,6 +17,7 @@ use super::{
     ledger::Ledger,
     pace::Pace,
     twilio::Exchange,
+    vapi::VapiDesk,
 };
 use crate::clock::Clock;
 
@@ -30,6 +31,7 @@ pub(super) struct Simulation {
     pub http: reqwest::Client,
     pub exchange: Exchange,
     pub agents: AgentDesk,
+    pub vapi: VapiDesk,
     /// Everything that runs, runs here, so that shutting down can wait for it.
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
@@ -57,6 +59,7 @@ impl Simulation {
             http,
             exchange: Exchange::default(),
             agents: AgentDesk::default(),
+            vapi: VapiDesk::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             population,

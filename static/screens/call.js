@@ -34,6 +34,7 @@ function Facts({ call, onChange }) {
     ["Ended by", call.endedBy],
     ["Answer to first audio", call.answerToFirstAudioMs == null ? null : `${call.answerToFirstAudioMs} ms`],
     ["Fault", call.fault && `${call.fault.detail} (${call.fault.code})`],
+    ["Agent", call.agentVendor],
     ["Agent failure", call.agentFailure],
   ];
   return html`<div class="heading">

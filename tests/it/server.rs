@@ -19,6 +19,7 @@ mod registers;
 mod rules;
 mod shutdown;
 mod suppression_lists;
+mod vapi;
 mod warm;
 
 /// Runs each case on each kind of store.
@@ -142,6 +143,13 @@ on_both_stores!(
     warm::nothing_is_left_of_what_was_prepared_for_who_never_answers,
     warm::nothing_is_prepared_where_nothing_may_be,
     warm::the_agents_room_is_kept_with_prepared_connections_counted,
+    vapi::a_talk_with_vapi_is_briefed_kept_and_ended,
+    vapi::who_speaks_over_vapis_agent_interrupts_it,
+    vapi::who_asks_vapis_agent_is_on_the_list,
+    vapi::agents_with_other_formats_are_converted_for,
+    vapi::a_call_that_one_vendor_refuses_is_taken_by_the_other,
+    vapi::new_calls_go_to_the_other_vendor_while_one_breaks_them_off,
+    vapi::a_vendor_that_is_not_set_up_is_refused,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -171,6 +179,8 @@ on_store!(
     callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
     optout::who_presses_9_is_on_the_list_within_a_second,
     optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
+    vapi::a_talk_with_vapi_is_briefed_kept_and_ended,
+    vapi::who_speaks_over_vapis_agent_interrupts_it,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,

@@ -15,3 +15,5 @@ mod faults;
 mod instructions;
 #[cfg(test)]
 mod sdk;
+#[cfg(test)]
+mod vapi;

@@ -141,6 +141,16 @@ impl Scenario {
         self
     }
 
+    /// The server has an account with the second vendor of agents too.
+    pub fn with_vapi(self) -> Self {
+        let (key, assistant) = (
+            self.simulator.vapi_api_key.clone(),
+            self.simulator.vapi_assistant_id.clone(),
+        );
+        self.setting("VAPI_API_KEY", key)
+            .setting("VAPI_ASSISTANT_ID", assistant)
+    }
+
     /// A change of how the engine works.
     pub fn engine(mut self, change: impl Fn(&mut EngineSettings) + 'static) -> Self {
         self.engine = Box::new(change);
@@ -206,6 +216,8 @@ pub fn environment(
         ("ELEVENLABS_BASE_URL", simulator.base_url()),
         ("ELEVENLABS_API_KEY", sim.agent_api_key.clone()),
         ("ELEVENLABS_AGENT_ID", sim.agent_id.clone()),
+        // An account that is set up only where a test says so.
+        ("VAPI_BASE_URL", simulator.base_url()),
         ("DIALTONE_CALLS_PER_SECOND", "200".to_owned()),
         // Simulated people may be called at any hour.
         ("DIALTONE_RULE_PROFILE", "none".to_owned()),

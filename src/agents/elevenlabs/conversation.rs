@@ -5,13 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    agents::{AgentEnd, AgentEvent, BoxError, Brief, Dialect, Heard, Reading},
-    json::Spliced,
+use crate::agents::{
+    AgentEnd, AgentEvent, BoxError, Brief, Dialect, Heard, Piece, Reading,
+    recode::{Ears, Mouth},
 };
 
 use super::{
-    fault::{Closing, end_of, format_fault},
+    VENDOR,
+    fault::{Closing, Formats, end_of, formats},
     outgoing,
     wire::{self, Metadata, ServerMessage},
 };
@@ -32,6 +33,9 @@ pub(super) struct Conversation {
     /// Audio of this turn and those before is void.
     void_turn: Option<u64>,
     last_turn: u64,
+    /// Where the agent hears or speaks in another format than the telephone's.
+    ears: Option<Ears>,
+    mouth: Option<Mouth>,
 }
 
 impl Conversation {
@@ -43,6 +47,8 @@ impl Conversation {
             closing: Closing::default(),
             void_turn: None,
             last_turn: 0,
+            ears: None,
+            mouth: None,
         }
     }
 
@@ -55,18 +61,32 @@ impl Conversation {
         Some(self.last_turn)
     }
 
-    fn speech<'t>(&mut self, payload: Cow<'t, str>, event_id: u64) -> Heard<'t> {
-        match self.turn_of(event_id) {
-            Some(turn) => Heard::Audio { turn, payload },
-            None => Heard::Nothing,
-        }
+    fn speech<'t>(&'t mut self, payload: &'t str, event_id: u64) -> Heard<'t> {
+        let Some(turn) = self.turn_of(event_id) else {
+            return Heard::Nothing;
+        };
+        let payload = match &mut self.mouth {
+            Some(mouth) => mouth.say(payload),
+            None => Some(payload),
+        };
+        payload.map_or(Heard::Nothing, |payload| Heard::Audio {
+            turn,
+            payload: Cow::Borrowed(payload),
+        })
     }
 
     fn take(&mut self, message: ServerMessage) -> Reading<'static> {
         match message {
             ServerMessage::Metadata(metadata) => event_or_nothing(self.begin(&metadata)),
             ServerMessage::Audio { payload, event_id } => Reading {
-                heard: self.speech(Cow::Owned(payload), event_id),
+                heard: match self.speech(&payload, event_id) {
+                    Heard::Audio { turn, payload } => Heard::Audio {
+                        turn,
+                        payload: Cow::Owned(payload.into_owned()),
+                    },
+                    Heard::Event(event) => Heard::Event(event),
+                    Heard::Nothing => Heard::Nothing,
+                },
                 answer: None,
             },
             ServerMessage::Interruption { event_id } => {
@@ -116,16 +136,22 @@ impl Conversation {
         if self.closing.was_ready {
             return None;
         }
-        if let Some(detail) = format_fault(metadata) {
-            return Some(AgentEvent::Ended(AgentEnd::Failed { detail }));
-        }
+        let Formats { ears, mouth } = match formats(metadata) {
+            Ok(formats) => formats,
+            Err(detail) => return Some(AgentEvent::Ended(AgentEnd::Failed { detail })),
+        };
+        self.ears = Ears::unless_telephone(ears);
+        self.mouth = Mouth::unless_telephone(mouth);
         let Ok(conversation) = metadata.conversation_id.parse() else {
             return Some(AgentEvent::Ended(failed(
                 "the agent gave no usable conversation id",
             )));
         };
         self.closing.was_ready = true;
-        Some(AgentEvent::Ready { conversation })
+        Some(AgentEvent::Ready {
+            conversation,
+            vendor: VENDOR.parse().expect("letters are a name"),
+        })
     }
 
     fn move_deadline(&mut self, now: Instant) {
@@ -138,24 +164,29 @@ impl Conversation {
 }
 
 impl Dialect for Conversation {
-    fn opening(&self) -> String {
-        self.opening.clone()
+    fn opening(&self) -> Option<String> {
+        Some(self.opening.clone())
     }
 
-    fn read<'t>(&mut self, text: &'t str, now: Instant) -> Result<Reading<'t>, BoxError> {
-        let reading = match wire::plain_audio(text) {
-            Some((payload, event_id)) => Reading {
-                heard: self.speech(Cow::Borrowed(payload), event_id),
+    fn read<'t>(&'t mut self, text: &'t str, now: Instant) -> Result<Reading<'t>, BoxError> {
+        if let Some((payload, event_id)) = wire::plain_audio(text) {
+            self.move_deadline(now);
+            return Ok(Reading {
+                heard: self.speech(payload, event_id),
                 answer: None,
-            },
-            None => self.take(wire::parse(text)?),
-        };
+            });
+        }
+        let reading = self.take(wire::parse(text)?);
         self.move_deadline(now);
         Ok(reading)
     }
 
-    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a> {
-        outgoing::user_audio(payload)
+    fn audio<'a>(&'a mut self, payload: &'a str) -> Option<Piece<'a>> {
+        let payload = match &mut self.ears {
+            Some(ears) => ears.hear(payload)?,
+            None => payload,
+        };
+        Some(Piece::Text(outgoing::user_audio(payload)))
     }
 
     fn key(&self, key: char) -> String {
@@ -166,7 +197,7 @@ impl Dialect for Conversation {
         self.deadline
     }
 
-    fn overdue(&self) -> AgentEnd {
+    fn overdue(&mut self) -> AgentEnd {
         if self.closing.end_announced {
             AgentEnd::Finished
         } else if self.closing.was_ready {

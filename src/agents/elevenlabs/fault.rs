@@ -5,12 +5,13 @@
 
 use serde_json::Value;
 
-use crate::agents::{AgentEnd, AgentError};
+use crate::{
+    agents::{AgentEnd, AgentError},
+    audio::{Format, Rate},
+};
 
 use super::wire::{ErrorEvent, Metadata};
 
-/// The one format that passes through without conversion.
-const TELEPHONE_FORMAT: &str = "ulaw_8000";
 /// Texts of the vendor are shown up to this many characters.
 const MAX_DETAIL_CHARS: usize = 300;
 
@@ -70,17 +71,35 @@ fn finding_text(finding: &Value) -> Option<String> {
     })
 }
 
-/// Why a session cannot go on with these formats; none when it can.
-pub(super) fn format_fault(metadata: &Metadata) -> Option<String> {
+/// What an agent hears and speaks in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Formats {
+    pub ears: Format,
+    pub mouth: Format,
+}
+
+/// The agent's formats, or why a session cannot go on with them.
+pub(super) fn formats(metadata: &Metadata) -> Result<Formats, String> {
     let input = &metadata.user_input_audio_format;
     let output = &metadata.agent_output_audio_format;
-    let fits = input == TELEPHONE_FORMAT && output == TELEPHONE_FORMAT;
-    (!fits).then(|| {
-        format!(
-            "the agent's audio formats are {input} in and {output} out; set both to mu-law 8000 Hz \
-             (ulaw_8000) in the agent's settings: input under Advanced, output under Voice"
-        )
-    })
+    let formats = format_of(input).zip(format_of(output));
+    formats
+        .map(|(ears, mouth)| Formats { ears, mouth })
+        .ok_or_else(|| {
+            format!(
+                "the agent's audio formats are {input} in and {output} out, of which one cannot be \
+                 used; set both to mu-law 8000 Hz (ulaw_8000) in the agent's settings: input under \
+                 Advanced, output under Voice"
+            )
+        })
+}
+
+fn format_of(name: &str) -> Option<Format> {
+    if name == "ulaw_8000" {
+        return Some(Format::Telephone);
+    }
+    let hertz = name.strip_prefix("pcm_")?.parse().ok()?;
+    Rate::of_hertz(hertz).map(Format::Linear)
 }
 
 /// What is known when a session's socket is closed.
@@ -334,17 +353,26 @@ mod tests {
 
     // proves F-29
     #[test]
-    fn formats_other_than_the_telephones_are_named_with_the_remedy() {
-        let metadata = |input: &str, output: &str| Metadata {
-            conversation_id: "conv_1".to_owned(),
-            agent_output_audio_format: output.to_owned(),
-            user_input_audio_format: input.to_owned(),
+    fn formats_that_cannot_be_converted_are_named_with_the_remedy() {
+        let formats = |input: &str, output: &str| {
+            formats(&Metadata {
+                conversation_id: "conv_1".to_owned(),
+                agent_output_audio_format: output.to_owned(),
+                user_input_audio_format: input.to_owned(),
+            })
         };
-        assert_eq!(format_fault(&metadata("ulaw_8000", "ulaw_8000")), None);
-        let fault = format_fault(&metadata("ulaw_8000", "pcm_16000")).unwrap();
-        assert!(
-            fault.contains("pcm_16000") && fault.contains("ulaw_8000"),
-            "{fault}"
-        );
+        let linear = Format::Linear(Rate::of_hertz(16_000).unwrap());
+        let mixed = Formats {
+            ears: Format::Telephone,
+            mouth: linear,
+        };
+        assert_eq!(formats("ulaw_8000", "pcm_16000"), Ok(mixed));
+        for other in ["pcm_44100", "mp3_44100_128", "opus_48000_32", "pcm_", ""] {
+            let fault = formats("ulaw_8000", other).unwrap_err();
+            assert!(
+                fault.contains(other) && fault.contains("ulaw_8000"),
+                "{fault}"
+            );
+        }
     }
 }

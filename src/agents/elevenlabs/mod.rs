@@ -1,7 +1,8 @@
 //! ElevenLabs Agents: opens a conversation and speaks its WebSocket.
 //!
 //! Knows ElevenLabs' addresses, messages, close codes and words. Knows no carrier: audio is mu-law
-//! 8 kHz base64 in both directions, and an agent that is set to anything else is refused.
+//! 8 kHz base64 in both directions. An agent that is set to linear samples is converted for, where the
+//! rate is a multiple of the telephone's; with any other format it is refused.
 
 mod conversation;
 mod fault;
@@ -28,7 +29,12 @@ use super::{
     session,
 };
 
+use crate::domain::ids::AgentVendor;
+
 use conversation::Conversation;
+
+/// The vendor's name in settings and records.
+pub const VENDOR: &str = "elevenlabs";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From asking for an address to an open socket.
@@ -160,8 +166,12 @@ struct SignedUrl {
 
 #[async_trait]
 impl VoiceAgent for ElevenLabs {
-    async fn prepare(&self, agent_id: Option<&str>) -> Result<Prepared, AgentError> {
-        in_time(self.line(agent_id)).await
+    async fn prepare(
+        &self,
+        _vendor: Option<&AgentVendor>,
+        agent_id: Option<&str>,
+    ) -> Result<Option<Prepared>, AgentError> {
+        in_time(self.line(agent_id)).await.map(Some)
     }
 
     async fn open(

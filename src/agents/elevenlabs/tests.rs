@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
@@ -104,7 +105,10 @@ async fn talk_ready() -> Talk {
     let conversation = "conv_1".parse().unwrap();
     assert_eq!(
         next(&mut talk.session).await,
-        Some(AgentEvent::Ready { conversation })
+        Some(AgentEvent::Ready {
+            conversation,
+            vendor: VENDOR.parse().unwrap(),
+        })
     );
     talk
 }
@@ -243,11 +247,38 @@ async fn an_opt_out_is_told_and_the_agent_gets_its_answer() {
 #[tokio::test]
 async fn an_agent_with_another_format_is_refused_with_the_remedy() {
     let mut talk = talk().await;
-    send(&mut talk.server, metadata("pcm_16000")).await;
+    send(&mut talk.server, metadata("pcm_44100")).await;
     let Some(AgentEvent::Ended(AgentEnd::Failed { detail })) = next(&mut talk.session).await else {
         panic!("not failed");
     };
     assert!(detail.contains("mu-law"), "{detail}");
+}
+
+// proves F-29
+#[tokio::test]
+async fn an_agent_that_speaks_and_hears_linear_samples_is_converted_for() {
+    let mut talk = talk().await;
+    let mut metadata = metadata("pcm_16000");
+    let event = &mut metadata["conversation_initiation_metadata_event"];
+    event["user_input_audio_format"] = json!("pcm_24000");
+    send(&mut talk.server, metadata).await;
+    assert!(matches!(
+        next(&mut talk.session).await,
+        Some(AgentEvent::Ready { .. })
+    ));
+    // A tenth of a second each way.
+    let spoken = STANDARD.encode([0_u8; 3_200]);
+    let audio = json!({"type": "audio", "audio_event": {"audio_base_64": spoken, "event_id": 1}});
+    send(&mut talk.server, audio).await;
+    let Some(AgentEvent::Audio { payload, .. }) = next(&mut talk.session).await else {
+        panic!("no audio");
+    };
+    assert_eq!(STANDARD.decode(payload).unwrap(), [0xFF; 800]);
+    let said = ToAgent::Audio(STANDARD.encode([0xFF_u8; 800]));
+    talk.session.commands.send(said).await.unwrap();
+    let heard = receive(&mut talk.server).await;
+    let heard = STANDARD.decode(heard["user_audio_chunk"].as_str().unwrap());
+    assert_eq!(heard.unwrap(), [0; 4_800]);
 }
 
 // proves F-43

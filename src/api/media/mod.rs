@@ -169,7 +169,9 @@ impl Media {
                     return None;
                 }
             };
-            bridge.prepare(step.agent_id.as_deref()).await
+            bridge
+                .prepare(step.agent_vendor.as_ref(), step.agent_id.as_deref())
+                .await
         })
     }
 
@@ -442,7 +444,9 @@ fn brief(talk: &Talk) -> Brief {
     variables.insert("attempt_id".to_owned(), talk.attempt.to_string());
     variables.insert("call_sid".to_owned(), talk.call.to_string());
     Brief {
+        vendor: talk.step.agent_vendor.clone(),
         agent_id: talk.step.agent_id.clone(),
+        max_duration: Some(talk.step.max_duration),
         prompt: render(&talk.step.prompt),
         first_message: render(&talk.step.first_message),
         language: talk.step.language.clone(),
@@ -457,8 +461,15 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
     let mut wishes = BTreeSet::new();
     while let Some(event) = reports.recv().await {
         match event {
-            BridgeEvent::AgentJoined { conversation } => {
-                tell(&engine, &talk, SignalKind::AgentJoined { conversation }).await;
+            BridgeEvent::AgentJoined {
+                conversation,
+                vendor,
+            } => {
+                let joined = SignalKind::AgentJoined {
+                    conversation,
+                    vendor,
+                };
+                tell(&engine, &talk, joined).await;
             }
             BridgeEvent::FirstAudio => tell(&engine, &talk, SignalKind::AgentSpoke).await,
             BridgeEvent::AgentFailed { detail } => {

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::VecDeque};
 use tokio::sync::mpsc;
 
 use crate::{
-    agents::{Dialect, ToAgent},
+    agents::{Dialect, Piece, ToAgent},
     bridge::{
         BridgeEvent,
         call::{MAX_WAITING, Outputs},
@@ -124,11 +124,11 @@ impl Ends {
     }
 
     fn write_to_agent(&mut self, command: &ToAgent) {
-        let Some(dialect) = &self.agent_dialect else {
+        let Some(dialect) = &mut self.agent_dialect else {
             return;
         };
         match command {
-            ToAgent::Audio(payload) => self.to_agent.text(&dialect.audio(payload).parts()),
+            ToAgent::Audio(payload) => send_audio(&mut self.to_agent, &mut **dialect, payload),
             ToAgent::Key(key) => self.to_agent.text(&[&dialect.key(*key)]),
             ToAgent::Close => {}
         }
@@ -178,6 +178,14 @@ impl Ends {
     }
 }
 
+fn send_audio(outbox: &mut Outbox, dialect: &mut dyn Dialect, payload: &str) {
+    match dialect.audio(payload) {
+        Some(Piece::Text(text)) => outbox.text(&text.parts()),
+        Some(Piece::Data(data)) => outbox.binary(data),
+        None => {}
+    }
+}
+
 fn takes_more(outbox: &Outbox) -> bool {
     outbox.stuck_since().is_none() && outbox.n_bytes() < MAX_UNSENT
 }
@@ -206,9 +214,10 @@ impl Outputs for Ends {
     }
 
     fn pass_audio(&mut self, payload: Cow<'_, str>) {
-        match &self.agent_dialect {
-            Some(dialect) if self.unheard.is_empty() && self.agent_takes_more() => {
-                self.to_agent.text(&dialect.audio(&payload).parts());
+        let is_taken = self.unheard.is_empty() && self.agent_takes_more();
+        match &mut self.agent_dialect {
+            Some(dialect) if is_taken => {
+                send_audio(&mut self.to_agent, &mut **dialect, &payload);
             }
             _ if self.agent == AgentStage::Done => {}
             _ => self.unheard.push_back(ToAgent::Audio(payload.into_owned())),

@@ -173,9 +173,10 @@ impl Live {
         if let Err(error) = stream.register(registered.0, registered.1) {
             return self.agent_is_refused(error.to_string(), now);
         }
-        let opening = dialect.opening();
-        self.most_to_agent = MAX_ANSWERS + opening.len();
-        self.ends.to_agent.text(&[&opening]);
+        if let Some(opening) = dialect.opening() {
+            self.most_to_agent = MAX_ANSWERS + opening.len();
+            self.ends.to_agent.text(&[&opening]);
+        }
         self.ends.agent_dialect = Some(dialect);
         self.agent = Some(Half {
             stream,
@@ -312,7 +313,7 @@ impl Live {
         if !matches!(self.stage, Stage::Talking) || self.ends.agent == AgentStage::Done {
             return;
         }
-        let Some(dialect) = &self.ends.agent_dialect else {
+        let Some(dialect) = &mut self.ends.agent_dialect else {
             return;
         };
         if is_stuck {
@@ -369,6 +370,10 @@ impl Live {
     fn leave_agent(&mut self, now: Instant) {
         self.ends.agent_is_done();
         if self.agent.is_some() && self.agent_until.is_none() {
+            let dialect = self.ends.agent_dialect.as_ref();
+            if let Some(farewell) = dialect.and_then(|dialect| dialect.farewell()) {
+                self.ends.to_agent.text(&[&farewell]);
+            }
             self.ends.to_agent.close(NORMAL, "call ended");
             self.agent_until = Some(now + AGENT_CLOSE);
             self.flush_agent(now);

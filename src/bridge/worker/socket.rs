@@ -193,6 +193,12 @@ impl Outbox {
         }
     }
 
+    pub fn binary(&mut self, data: &[u8]) {
+        if !self.is_closed {
+            write::binary(&mut self.unsent, mask_key(self.role), data);
+        }
+    }
+
     pub fn pong(&mut self, content: &[u8]) {
         if !self.is_closed {
             write::pong(&mut self.unsent, mask_key(self.role), content);

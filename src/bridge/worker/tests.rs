@@ -160,7 +160,10 @@ impl<S> Scene<S> {
         let conversation = "conv_1".parse().unwrap();
         assert_eq!(
             self.event().await,
-            Some(BridgeEvent::AgentJoined { conversation })
+            Some(BridgeEvent::AgentJoined {
+                conversation,
+                vendor: "plain".parse().unwrap(),
+            })
         );
     }
 

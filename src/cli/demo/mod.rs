@@ -49,6 +49,9 @@ pub(super) struct DemoArgs {
     /// How much faster than life people act; audio always runs in real time.
     #[arg(long, default_value_t = 10.0)]
     speed: f64,
+    /// Whose simulated agent speaks.
+    #[arg(long, value_enum, default_value_t = AgentChoice::Elevenlabs)]
+    agent: AgentChoice,
     /// Where to keep records.
     #[arg(long, value_enum, default_value_t = StoreChoice::Sqlite)]
     store: StoreChoice,
@@ -64,6 +67,16 @@ pub(super) struct DemoArgs {
     /// Give up after this many seconds.
     #[arg(long, default_value_t = 900)]
     within: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AgentChoice {
+    /// ElevenLabs'.
+    Elevenlabs,
+    /// Vapi's.
+    Vapi,
+    /// ElevenLabs', and Vapi's while that one fails.
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -189,9 +202,6 @@ fn demo_config(
         ("TWILIO_ACCOUNT_SID", sim.account_sid.clone()),
         ("TWILIO_AUTH_TOKEN", sim.auth_token.clone()),
         ("TWILIO_PHONE_NUMBER", sim.numbers.join(",")),
-        ("ELEVENLABS_BASE_URL", simulator.base_url()),
-        ("ELEVENLABS_API_KEY", sim.agent_api_key.clone()),
-        ("ELEVENLABS_AGENT_ID", sim.agent_id.clone()),
         ("DIALTONE_DATA_DIR", data.display().to_string()),
         ("DIALTONE_ADMIN_EMAIL", EMAIL.to_owned()),
         ("DIALTONE_ADMIN_PASSWORD", PASSWORD.to_owned()),
@@ -206,6 +216,16 @@ fn demo_config(
                 .collect(),
         ),
     ]);
+    if args.agent != AgentChoice::Vapi {
+        vars.insert("ELEVENLABS_BASE_URL", simulator.base_url());
+        vars.insert("ELEVENLABS_API_KEY", sim.agent_api_key.clone());
+        vars.insert("ELEVENLABS_AGENT_ID", sim.agent_id.clone());
+    }
+    if args.agent != AgentChoice::Elevenlabs {
+        vars.insert("VAPI_BASE_URL", simulator.base_url());
+        vars.insert("VAPI_API_KEY", sim.vapi_api_key.clone());
+        vars.insert("VAPI_ASSISTANT_ID", sim.vapi_assistant_id.clone());
+    }
     if args.store == StoreChoice::Mongodb {
         let uri = args
             .mongodb_uri

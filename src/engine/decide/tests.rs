@@ -214,6 +214,7 @@ fn fault(class: FaultClass) -> Fault {
 fn joined() -> SignalKind {
     SignalKind::AgentJoined {
         conversation: "conv_1".parse().unwrap(),
+        vendor: "somebody".parse().unwrap(),
     }
 }
 

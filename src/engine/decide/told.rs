@@ -155,10 +155,14 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             facts.answered_at.get_or_insert(signal.at);
             facts.stream.get_or_insert_with(|| stream.clone());
         }
-        SignalKind::AgentJoined { conversation } => {
-            facts
-                .conversation
-                .get_or_insert_with(|| conversation.clone());
+        SignalKind::AgentJoined {
+            conversation,
+            vendor,
+        } => {
+            if facts.conversation.is_none() {
+                facts.conversation = Some(conversation.clone());
+                facts.vendor = Some(vendor.clone());
+            }
         }
         SignalKind::AgentSpoke => {
             if let (None, Some(answered_at)) = (facts.first_audio_after, facts.answered_at) {
@@ -219,7 +223,7 @@ fn moment_of(
 ) -> Option<Event> {
     let moment = match &signal.kind {
         SignalKind::MediaStarted { .. } => Moment::MediaStarted,
-        SignalKind::AgentJoined { conversation } => Moment::AgentJoined {
+        SignalKind::AgentJoined { conversation, .. } => Moment::AgentJoined {
             conversation: conversation.clone(),
         },
         SignalKind::AgentFailed { detail } => Moment::AgentFailed {

@@ -5,16 +5,16 @@
 //! wants no more calls. Then it uses the client's tool `do_not_call` and ends the call. It knows nothing
 //! of carriers.
 
-mod dialogue;
-mod hearing;
+pub(super) mod dialogue;
+pub(super) mod hearing;
 mod initiation;
 mod message;
-mod plan;
+pub(super) mod plan;
 mod record;
 mod rest;
 mod session;
 mod talk;
-mod voice;
+pub(super) mod voice;
 mod webhook;
 
 use std::{

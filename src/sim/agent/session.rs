@@ -195,6 +195,7 @@ async fn converse(simulation: Arc<Simulation>, mut socket: WebSocket, admission:
 
 fn blank_facts(record: &Record) -> ConversationFacts {
     ConversationFacts {
+        vendor: "elevenlabs",
         conversation_id: record.conversation_id.clone(),
         opened_at: record.started_at,
         closed_at: None,

@@ -28,22 +28,34 @@ const SHORTEST_CHUNK: Duration = Duration::from_millis(100);
 
 impl AgentVoice {
     pub fn new(format: AudioFormat, pace: Pace) -> Self {
-        let opening = pace.shorten_to(OPENING, SHORTEST_CHUNK);
-        let rest = pace.shorten_to(REST, SHORTEST_CHUNK);
+        let (opening, rest) = lengths(pace);
         Self {
-            opening: tone(format, opening),
-            rest: tone(format, rest),
+            opening: STANDARD.encode(tone(format, opening)),
+            rest: STANDARD.encode(tone(format, rest)),
             length: opening + rest,
         }
     }
 }
 
-fn tone(format: AudioFormat, length: Duration) -> String {
+/// One utterance as raw audio.
+pub fn utterance(format: AudioFormat, pace: Pace) -> Vec<u8> {
+    let (opening, rest) = lengths(pace);
+    tone(format, opening + rest)
+}
+
+fn lengths(pace: Pace) -> (Duration, Duration) {
+    (
+        pace.shorten_to(OPENING, SHORTEST_CHUNK),
+        pace.shorten_to(REST, SHORTEST_CHUNK),
+    )
+}
+
+fn tone(format: AudioFormat, length: Duration) -> Vec<u8> {
     let millis = length.as_millis() as usize;
-    STANDARD.encode(match format {
+    match format {
         AudioFormat::Ulaw8000 => mulaw_tone(AGENT_HERTZ, millis * 8),
         AudioFormat::Pcm16000 => pcm_tone(AGENT_HERTZ, 16_000, millis * 16),
-    })
+    }
 }
 
 #[cfg(test)]

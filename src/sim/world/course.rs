@@ -514,6 +514,7 @@ fn draft(id: CampaignId, plan: &CampaignPlan) -> Campaign {
         first_message: text(""),
         language: None,
         voice_id: None,
+        agent_vendor: None,
         agent_id: None,
         ring_timeout: VoiceCall::RING.0,
         max_duration: Duration::from_secs(15),

@@ -378,7 +378,12 @@ async fn talk(
             let conversation = format!("conv_{call}")
                 .parse()
                 .expect("letters and digits are a name");
-            if tell(SignalKind::AgentJoined { conversation }).await.is_ok() {
+            let vendor = "simulated".parse().expect("letters are a name");
+            let joined = SignalKind::AgentJoined {
+                conversation,
+                vendor,
+            };
+            if tell(joined).await.is_ok() {
                 let mut state = control.scene.lock();
                 state.ledger.calls[call].had_agent = true;
                 state.totals.n_talks += 1;

@@ -15,7 +15,9 @@ use crate::domain::{
     attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
     enrollment::CallRecord,
     erasure::KeptNumber,
-    ids::{AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId},
+    ids::{
+        AgentVendor, AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId,
+    },
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     place::ZoneSource,
@@ -210,6 +212,8 @@ struct FactsShape {
     media_ended_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
     conversation: Option<ConversationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
+    vendor: Option<AgentVendor>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -10,12 +10,13 @@ use super::{
     record,
     wire::{
         duration_ms, duration_ms_option, millis, millis_option, per_second, region, template, text,
+        text_option,
     },
 };
 use crate::domain::{
     Timestamp,
     campaign::{Brake, Campaign, CampaignStatus, PauseReason, Policy},
-    ids::{CampaignId, TenantId},
+    ids::{AgentVendor, CampaignId, TenantId},
     outcome::{Fault, RetryKind},
     pacing::{CallRate, PacingLimits, Ramp},
     phone::Region,
@@ -119,6 +120,8 @@ struct VoiceCallShape {
     first_message: Template,
     language: Option<String>,
     voice_id: Option<String>,
+    #[serde(default, with = "text_option")]
+    agent_vendor: Option<AgentVendor>,
     agent_id: Option<String>,
     #[serde(rename = "ringTimeoutMs", with = "duration_ms")]
     ring_timeout: Duration,

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         Timestamp,
         attempt::Party,
-        ids::{AttemptId, CallSid, ConversationId, StreamSid, TenantId},
+        ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid, TenantId},
         outcome::Fault,
         signal::{CallEnd, Signal, SignalKind},
     },
@@ -75,6 +75,8 @@ enum KindShape {
     AgentJoined {
         #[serde(with = "text")]
         conversation: ConversationId,
+        #[serde(with = "text")]
+        vendor: AgentVendor,
     },
     AgentSpoke,
     AgentFailed {

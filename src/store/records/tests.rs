@@ -57,6 +57,7 @@ fn attempt(state: AttemptState) -> Attempt {
             answered_at: Some(NOW),
             duration: Some(Duration::from_millis(1500)),
             ended_by: Some(Party::Callee),
+            vendor: Some("vapi".parse().unwrap()),
             ..CallFacts::default()
         },
     }

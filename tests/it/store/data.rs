@@ -52,6 +52,7 @@ pub fn campaign(tenant: TenantId, status: CampaignStatus) -> Campaign {
             first_message: Template::parse("Hi {{name}}").unwrap(),
             language: Some("en".to_owned()),
             voice_id: None,
+            agent_vendor: Some("vapi".parse().unwrap()),
             agent_id: None,
             ring_timeout: VoiceCall::RING.1,
             max_duration: VoiceCall::LENGTH.1,

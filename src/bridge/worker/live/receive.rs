@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    agents::{AgentEnd, Heard},
+    agents::{AgentEnd, Heard, Reading},
     bridge::{
         BridgeEnd,
         call::{Call, Flow},
@@ -121,8 +121,10 @@ impl Live {
         let mut closed = None;
         let is_talking = matches!(self.stage, Stage::Talking);
         let result = half.inbox.feed(bytes, |message| match message {
-            Message::Text(text) if is_talking && ends.agent != AgentStage::Done => {
-                match read_agent(call, ends, text, now) {
+            Message::Text(_) | Message::Binary(_)
+                if is_talking && ends.agent != AgentStage::Done =>
+            {
+                match read_agent(call, ends, &message, now) {
                     Continue(()) => Continue(()),
                     Break(end) => Break(Stop::Over(end)),
                 }
@@ -208,26 +210,37 @@ fn read_callee(call: &mut Call, ends: &mut Ends, text: &str, now: Instant) -> Fl
     Continue(())
 }
 
-fn read_agent(call: &mut Call, ends: &mut Ends, text: &str, now: Instant) -> Flow {
-    let Some(dialect) = &mut ends.agent_dialect else {
+fn read_agent(call: &mut Call, ends: &mut Ends, message: &Message<'_>, now: Instant) -> Flow {
+    // Taken out, because speech may stand in a buffer of the dialect's own.
+    let Some(mut dialect) = ends.agent_dialect.take() else {
         return Continue(());
     };
-    let reading = match dialect.read(text, now) {
-        Ok(reading) => reading,
-        Err(error) => {
+    let reading = match message {
+        Message::Text(text) => dialect.read(text, now).unwrap_or_else(|error| {
             tracing::warn!(%error, "agent sent something that cannot be read");
-            return Continue(());
-        }
+            Reading::NOTHING
+        }),
+        Message::Binary(data) => Reading {
+            heard: dialect.read_data(data, now),
+            answer: None,
+        },
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Reading::NOTHING,
     };
-    let flow = match reading.heard {
-        Heard::Nothing => Continue(()),
+    let answer = reading.answer;
+    let event = match reading.heard {
+        Heard::Nothing => None,
         Heard::Audio { turn, payload } => {
             call.on_agent_audio(turn, payload, now, ends);
-            Continue(())
+            None
         }
-        Heard::Event(event) => call.on_agent(event, now, ends),
+        Heard::Event(event) => Some(event),
     };
-    if let Some(answer) = reading.answer {
+    ends.agent_dialect = Some(dialect);
+    let flow = match event {
+        Some(event) => call.on_agent(event, now, ends),
+        None => Continue(()),
+    };
+    if let Some(answer) = answer {
         ends.to_agent.text(&[&answer]);
     }
     flow

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    agents::{AgentEnd, AgentEvent, BoxError, Dialect, Heard, Reading},
+    agents::{AgentEnd, AgentEvent, BoxError, Dialect, Heard, Piece, Reading},
     json::Spliced,
     telephony::media::{self, FromCallee, StreamDialect, ToCallee},
 };
@@ -64,11 +64,11 @@ pub fn plain_agent_with(opening: String) -> Box<dyn Dialect> {
 }
 
 impl Dialect for PlainAgent {
-    fn opening(&self) -> String {
-        self.opening.clone()
+    fn opening(&self) -> Option<String> {
+        Some(self.opening.clone())
     }
 
-    fn read<'t>(&mut self, text: &'t str, _now: StdInstant) -> Result<Reading<'t>, BoxError> {
+    fn read<'t>(&'t mut self, text: &'t str, _now: StdInstant) -> Result<Reading<'t>, BoxError> {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         let event = |event| Reading {
             heard: Heard::Event(event),
@@ -77,6 +77,7 @@ impl Dialect for PlainAgent {
         Ok(match word {
             "ready" => event(AgentEvent::Ready {
                 conversation: "conv_1".parse()?,
+                vendor: "plain".parse()?,
             }),
             "audio" => {
                 let (turn, payload) = rest.split_once(' ').ok_or("no turn")?;
@@ -103,8 +104,8 @@ impl Dialect for PlainAgent {
         })
     }
 
-    fn audio<'a>(&'a self, payload: &'a str) -> Spliced<'a> {
-        Spliced::new("audio ", payload, "")
+    fn audio<'a>(&'a mut self, payload: &'a str) -> Option<Piece<'a>> {
+        Some(Piece::Text(Spliced::new("audio ", payload, "")))
     }
 
     fn key(&self, key: char) -> String {
@@ -115,7 +116,7 @@ impl Dialect for PlainAgent {
         self.until
     }
 
-    fn overdue(&self) -> AgentEnd {
+    fn overdue(&mut self) -> AgentEnd {
         AgentEnd::Failed {
             detail: "silent".to_owned(),
         }
