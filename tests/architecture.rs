@@ -232,7 +232,9 @@ fn source_files() -> Vec<PathBuf> {
 
 fn is_test_file(path: &Path) -> bool {
     let stem = path.file_stem().unwrap().to_str().unwrap();
-    let is_among_tests = path.parent().is_some_and(|directory| directory.ends_with("tests"));
+    let is_among_tests = path
+        .parent()
+        .is_some_and(|directory| directory.ends_with("tests"));
     stem == "tests" || stem.ends_with("_tests") || is_among_tests
 }
 

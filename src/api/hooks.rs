@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::ids::AttemptId,
-    engine::EngineError,
+    engine::{AfterTalk, EngineError},
     telephony::twilio::{
         signature, twiml,
         webhook::{self, Callback, CallbackError},
@@ -185,14 +185,15 @@ async fn voice(
     Ok(instructions(document))
 }
 
-/// Says what follows when the audio ended first: a callee whom no agent spoke to hears a sentence.
+/// Says what follows when the audio ended first: a callee who was left without an agent hears a
+/// sentence.
 async fn after(state: &ApiState, attempt: AttemptId) -> ApiResult<Response> {
-    let failed = state.engine.was_left_alone(attempt).await?;
-    Ok(instructions(if failed {
-        twiml::apology()
-    } else {
-        twiml::hang_up()
-    }))
+    Ok(instructions(
+        match state.engine.after_talk(attempt).await? {
+            AfterTalk::HangUp => twiml::hang_up(),
+            AfterTalk::Say { text, language } => twiml::say(&text, language.as_deref()),
+        },
+    ))
 }
 
 fn instructions(document: String) -> Response {

@@ -138,6 +138,13 @@ pub enum Party {
     System,
 }
 
+impl CallFacts {
+    /// Whether the callee was left without an agent: none ever joined, or it was lost.
+    pub fn was_left_alone(&self) -> bool {
+        self.conversation.is_none() || self.agent_failure.is_some()
+    }
+}
+
 impl Attempt {
     /// Whether somebody or something answered, as far as is known.
     pub fn was_answered(&self) -> bool {

@@ -389,7 +389,10 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{step::VoiceCall, text::Template};
+    use crate::domain::{
+        step::{Silence, VoiceCall},
+        text::Template,
+    };
 
     pub(crate) const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
 
@@ -409,6 +412,8 @@ pub(crate) mod tests {
                 ring_timeout: VoiceCall::RING.1,
                 max_duration: VoiceCall::LENGTH.1,
                 opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
+                silence: Silence::default(),
+                spoken_language: None,
             })],
             pacing: PacingLimits::default(),
             retry: RetryPolicy::default(),

@@ -30,6 +30,62 @@ pub struct VoiceCall {
     pub max_duration: Duration,
     /// The key by which the callee gets off the list, one of `0-9*#`; none when no key does.
     pub opt_out_key: Option<char>,
+    /// How long a callee may hear nobody, and what they hear then.
+    pub silence: Silence,
+    /// The language in which the carrier speaks our own sentences, such as `en-GB`; none takes the
+    /// carrier's.
+    pub spoken_language: Option<String>,
+}
+
+/// How long a callee may hear nobody, and what they hear then (F-36, F-37).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// How long the agent may take to say its first word, from the answer or from the callee's last
+    /// one, and twice as long at most; none waits for ever.
+    pub first_words_within: Option<Duration>,
+    /// How long neither side may say anything; none waits for ever.
+    pub both_within: Option<Duration>,
+    /// What the carrier says to a callee who is left without an agent, before it hangs up; none hangs
+    /// up at once.
+    pub sentence: Option<Template>,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self {
+            first_words_within: Some(Self::FIRST_WORDS.1),
+            both_within: Some(Self::BOTH.1),
+            sentence: Template::parse(Self::SENTENCE).ok(),
+        }
+    }
+}
+
+impl Silence {
+    /// Least, usual and greatest time to the agent's first word.
+    pub const FIRST_WORDS: (Duration, Duration, Duration) = (
+        Duration::from_secs(2),
+        Duration::from_secs(6),
+        Duration::from_secs(60),
+    );
+
+    /// Least, usual and greatest time in which nobody says anything.
+    pub const BOTH: (Duration, Duration, Duration) = (
+        Duration::from_secs(10),
+        Duration::from_secs(60),
+        Duration::from_secs(600),
+    );
+
+    /// What a callee hears who is left without an agent, unless a campaign has another sentence.
+    pub const SENTENCE: &str = "We are sorry, this call cannot be continued. Goodbye.";
+
+    /// The longest sentence, in characters.
+    pub const LONGEST_SENTENCE: usize = 500;
+}
+
+/// How long the carrier may take to speak a text: slow speech, and values longer than their names.
+pub fn speaking_time(text: &Template) -> Duration {
+    const A_CHARACTER: Duration = Duration::from_millis(120);
+    A_CHARACTER * u32::try_from(text.source().chars().count()).unwrap_or(u32::MAX / 1000)
 }
 
 impl VoiceCall {

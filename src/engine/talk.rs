@@ -28,6 +28,37 @@ pub struct Talk {
     pub step: VoiceCall,
 }
 
+/// What follows for a callee whose audio has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterTalk {
+    /// Nothing more is to be said.
+    HangUp,
+    /// The callee was left without an agent: the carrier speaks, and hangs up.
+    Say {
+        /// What.
+        text: String,
+        /// In which language, such as `en-GB`; none takes the carrier's.
+        language: Option<String>,
+    },
+}
+
+/// What a callee hears who is left without an agent.
+fn regret(step: &VoiceCall, enrollment: &Enrollment) -> AfterTalk {
+    let text = step
+        .silence
+        .sentence
+        .as_ref()
+        .map(|sentence| sentence.render(|name| enrollment.field(name)))
+        .filter(|text| !text.trim().is_empty());
+    match text {
+        Some(text) => AfterTalk::Say {
+            text,
+            language: step.spoken_language.clone(),
+        },
+        None => AfterTalk::HangUp,
+    }
+}
+
 /// Why no agent may join.
 #[derive(Debug, thiserror::Error)]
 pub enum TalkRefused {
@@ -73,13 +104,20 @@ impl Engine {
         self.core.has_lease(tenant, self.core.now())
     }
 
-    /// Whether the callee was left without an agent: none ever joined, or it was lost.
-    pub async fn was_left_alone(&self, attempt: AttemptId) -> EngineResult<bool> {
+    /// What follows for a callee who is still on the line when the audio has ended.
+    pub async fn after_talk(&self, attempt: AttemptId) -> EngineResult<AfterTalk> {
         let tenant = self.core.tenant_of(attempt).await?;
-        let call = self.core.store.find_call(tenant, attempt).await?;
+        let store = &self.core.store;
+        let call = store.find_call(tenant, attempt).await?;
         let call = call.ok_or(EngineError::NotFound { what: "attempt" })?;
-        let facts = &call.attempt.facts;
-        Ok(facts.conversation.is_none() || facts.agent_failure.is_some())
+        let found = store.find_in_campaign(tenant, attempt.enrollment).await?;
+        let Some(found) = found.filter(|_| call.attempt.facts.was_left_alone()) else {
+            return Ok(AfterTalk::HangUp);
+        };
+        let step = found.campaign.steps.get(usize::from(call.attempt.step));
+        Ok(step.map_or(AfterTalk::HangUp, |Step::VoiceCall(step)| {
+            regret(step, &found.enrollment)
+        }))
     }
 
     /// Binds the call's one media stream to its attempt and says what the agent is told.

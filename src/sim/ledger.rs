@@ -90,6 +90,17 @@ pub struct CallFacts {
     pub answered_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub outcome: Option<String>,
+    /// What documents had spoken or played on the line, in order.
+    pub announcements: Vec<Announcement>,
+}
+
+/// A text that was spoken, or the address of a recording that was played.
+#[derive(Debug, Clone, Serialize)]
+pub struct Announcement {
+    pub began_at: Timestamp,
+    pub content: String,
+    /// Whether it came to its end before the line was gone.
+    pub is_whole: bool,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -212,6 +223,12 @@ impl Ledger {
         *totals.outcomes.entry(outcome.to_owned()).or_default() += 1;
     }
 
+    pub fn announced(&self, sid: &str, announcement: Announcement) {
+        if let Some(call) = self.book().call(sid) {
+            call.announcements.push(announcement);
+        }
+    }
+
     pub fn callback(&self, fate: CallbackFate) {
         let callbacks = &mut self.book().snapshot.totals.callbacks;
         match fate {
@@ -310,6 +327,7 @@ mod tests {
             answered_at: None,
             ended_at: None,
             outcome: None,
+            announcements: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::domain::{
     ids::CallSid,
     outcome::Outcome,
     signal::{CallEnd, Signal, SignalKind},
+    step::{Step, speaking_time},
 };
 
 /// A signal about the open attempt.
@@ -188,7 +189,7 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
         | AttemptState::Connected { .. }
             if facts.ended_by.is_some() || facts.media_ended_at.is_some() =>
         {
-            now + timing.hangup
+            (now + timing.hangup).max(speaks_until(snapshot, attempt) + timing.hangup)
         }
         AttemptState::Connected { since, .. } => (*since + length + timing.talk)
             .min(now + timing.going_on)
@@ -207,6 +208,20 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
         | AttemptState::Unknown { .. }
         | AttemptState::Ended { .. }
         | AttemptState::Released { .. } => now + timing.look,
+    }
+}
+
+/// Until when the carrier may be speaking to the callee in our place: such a call is not to be cut.
+/// In the past for a call in which it is not.
+pub(super) fn speaks_until(snapshot: &Snapshot<'_>, attempt: &Attempt) -> Timestamp {
+    let facts = &attempt.facts;
+    let step = snapshot.campaign.steps.get(usize::from(attempt.step));
+    let (Some(Step::VoiceCall(step)), Some(ended_at)) = (step, facts.media_ended_at) else {
+        return attempt.reserved_at;
+    };
+    match &step.silence.sentence {
+        Some(sentence) if facts.was_left_alone() => ended_at + speaking_time(sentence),
+        Some(_) | None => ended_at,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
         phone::{PhoneNumber, Region},
         place::Place,
         signal::CallEnd,
-        step::{Step as CampaignStep, VoiceCall},
+        step::{Silence, Step as CampaignStep, VoiceCall},
         text::Template,
     },
     store::{EnrollmentFilter, PageRequest, Store},
@@ -515,6 +515,8 @@ fn draft(id: CampaignId, plan: &CampaignPlan) -> Campaign {
         ring_timeout: VoiceCall::RING.0,
         max_duration: Duration::from_secs(15),
         opt_out_key: None,
+        silence: Silence::default(),
+        spoken_language: None,
     });
     Campaign {
         id,

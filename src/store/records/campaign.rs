@@ -9,7 +9,8 @@ use super::{
     policy::PolicyShape,
     record,
     wire::{
-        duration_ms, duration_ms_option, millis, millis_option, per_second, region, template, text,
+        duration_ms, duration_ms_option, millis, millis_option, per_second, region, template,
+        template_option, text,
     },
 };
 use crate::domain::{
@@ -21,7 +22,7 @@ use crate::domain::{
     phone::Region,
     profile::Share,
     retry::{RetryDelay, RetryPolicy, RetryRule},
-    step::{Step, VoiceCall},
+    step::{Silence, Step, VoiceCall},
     text::Template,
 };
 
@@ -127,6 +128,21 @@ struct VoiceCallShape {
     /// Records from before there was one have the usual key.
     #[serde(default = "usual_opt_out_key")]
     opt_out_key: Option<char>,
+    #[serde(with = "SilenceShape", default)]
+    silence: Silence,
+    #[serde(default)]
+    spoken_language: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Silence", rename_all = "camelCase")]
+struct SilenceShape {
+    #[serde(rename = "firstWordsWithinMs", with = "duration_ms_option")]
+    first_words_within: Option<Duration>,
+    #[serde(rename = "bothWithinMs", with = "duration_ms_option")]
+    both_within: Option<Duration>,
+    #[serde(with = "template_option")]
+    sentence: Option<Template>,
 }
 
 fn usual_opt_out_key() -> Option<char> {

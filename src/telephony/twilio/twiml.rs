@@ -1,7 +1,7 @@
 //! What Twilio is told to do with an answered call (TwiML).
 //!
-//! The documents are the templates in `twiml/`, compiled in. Nothing of a contact is written into
-//! them: an attempt's id and a token are all that a call's instructions carry.
+//! The documents are the templates in `twiml/`, compiled in. Every value is escaped: a spoken text may
+//! have a contact's words in it.
 
 use std::{
     borrow::Cow,
@@ -23,7 +23,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for (name, source) in [
         ("connect", include_str!("../../../twiml/connect.xml")),
         ("hangup", include_str!("../../../twiml/hangup.xml")),
-        ("apology", include_str!("../../../twiml/apology.xml")),
+        ("say", include_str!("../../../twiml/say.xml")),
     ] {
         templates
             .add_template(name, source)
@@ -55,9 +55,9 @@ pub fn connect(
     )
 }
 
-/// Says a sentence of regret and ends the call: for a callee whom no agent could speak to.
-pub fn apology() -> String {
-    render("apology", context! {})
+/// Speaks `text`, in a language such as `en-GB` or else in the carrier's own, and ends the call.
+pub fn say(text: &str, language: Option<&str>) -> String {
+    render("say", context! { text, language })
 }
 
 /// Ends the call at once.
@@ -157,7 +157,11 @@ mod tests {
             ["Response", "Connect", "Stream", "Hangup"]
         );
         assert_eq!(names(&hang_up()), ["Response", "Hangup"]);
-        assert_eq!(names(&apology()), ["Response", "Say", "Hangup"]);
+        for language in [None, Some("en-GB")] {
+            let document = say("Sorry & <Dial>+15005550009</Dial>", language);
+            assert_eq!(names(&document), ["Response", "Say", "Hangup"]);
+            assert!(document.contains("Sorry &amp; &lt;Dial&gt;"), "{document}");
+        }
     }
 
     // proves F-88
