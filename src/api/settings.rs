@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    conduct::{self, SilenceBody},
+    conduct::{self, MachinesBody, SilenceBody},
     error::{ApiError, ApiResult},
     policy::{
         self, BudgetBody, CallerIdsBody, Part, PolicyBody, RampBody, RulesBody, ScheduleBody,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::{
         campaign::{Campaign, Policy},
+        machine::MachinePolicy,
         outcome::RetryKind,
         pacing::{CallRate, PacingLimits},
         phone::Region,
@@ -50,6 +51,10 @@ pub struct SettingsBody {
     #[serde(default, deserialize_with = "part")]
     #[schema(value_type = Option<SilenceBody>)]
     pub silence: Part<SilenceBody>,
+    /// What is done about machines that answer; null for nothing.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<MachinesBody>)]
+    pub machines: Part<MachinesBody>,
     /// The language in which the carrier speaks our own sentences, such as en-GB; empty for its own.
     pub spoken_language: Option<String>,
     /// How many calls may be open at once: 1 to 10,000.
@@ -166,6 +171,8 @@ pub struct SettingsView {
     pub opt_out_key: Option<String>,
     /// How long a callee may hear nobody, and what they hear then.
     pub silence: SilenceBody,
+    /// What is done about machines that answer.
+    pub machines: MachinesBody,
     /// The language in which the carrier speaks our own sentences; null for its own.
     pub spoken_language: Option<String>,
     /// How many calls may be open at once.
@@ -265,6 +272,7 @@ impl SettingsView {
             max_duration_seconds: call.max_duration.as_secs(),
             opt_out_key: call.opt_out_key.map(String::from),
             silence: SilenceBody::from(&call.silence),
+            machines: MachinesBody::from(&call.machines),
             spoken_language: call.spoken_language.clone(),
             max_concurrent_calls: campaign.pacing.max_concurrent_calls,
             call_delay_ms: u64::try_from(campaign.pacing.call_delay.as_millis())
@@ -302,6 +310,7 @@ pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
         max_duration: VoiceCall::LENGTH.1,
         opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
         silence: Silence::default(),
+        machines: MachinePolicy::default(),
         spoken_language: None,
     };
     CampaignEdit {
@@ -384,6 +393,10 @@ fn change_call(
     if let Some(body) = &body.silence {
         let silence = body.as_ref().map(conduct::silence_of).transpose()?;
         call.silence = silence.unwrap_or_default();
+    }
+    if let Some(body) = &body.machines {
+        let machines = body.as_ref().map(conduct::machines_of).transpose()?;
+        call.machines = machines.unwrap_or_default();
     }
     if let Some(text) = &body.spoken_language {
         call.spoken_language = conduct::spoken_language(text)?;

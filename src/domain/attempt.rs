@@ -6,6 +6,7 @@ use super::{
     Timestamp,
     erasure::KeptNumber,
     ids::{AttemptId, CallSid, ConversationId, StreamSid},
+    machine::Detected,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     rules::DecisionRecord,
@@ -113,6 +114,12 @@ pub struct CallFacts {
     pub stream: Option<StreamSid>,
     /// When the audio ended.
     pub media_ended_at: Option<Timestamp>,
+    /// Who or what answered, as the carrier's detection says.
+    pub answered_by: Option<Detected>,
+    /// When the talk began to count as held with a person.
+    pub held_at: Option<Timestamp>,
+    /// When the carrier was told to leave a message on a machine.
+    pub message_at: Option<Timestamp>,
     /// The agent vendor's name for the conversation.
     pub conversation: Option<ConversationId>,
     /// From the answer to the agent's first audio.

@@ -390,6 +390,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::domain::{
+        machine::MachinePolicy,
         step::{Silence, VoiceCall},
         text::Template,
     };
@@ -413,6 +414,7 @@ pub(crate) mod tests {
                 max_duration: VoiceCall::LENGTH.1,
                 opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
                 silence: Silence::default(),
+                machines: MachinePolicy::default(),
                 spoken_language: None,
             })],
             pacing: PacingLimits::default(),

@@ -22,6 +22,7 @@ pub mod forecast;
 pub mod halt;
 pub mod holiday;
 pub mod ids;
+pub mod machine;
 pub mod outcome;
 pub mod pacing;
 pub mod person;

@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
-use super::text::Template;
+use super::{
+    enrollment::Enrollment,
+    machine::{MachinePolicy, Message, OnMachine, Speech},
+    text::Template,
+};
+
+/// The longest text that the carrier speaks, in characters. Its whole document may have 4,000, and each
+/// character may need six of them.
+const LONGEST_SPEECH: usize = 600;
 
 /// One thing to do. A campaign has them in order; the enrollment's cursor says which is next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +40,8 @@ pub struct VoiceCall {
     pub opt_out_key: Option<char>,
     /// How long a callee may hear nobody, and what they hear then.
     pub silence: Silence,
+    /// What is done about machines that answer.
+    pub machines: MachinePolicy,
     /// The language in which the carrier speaks our own sentences, such as `en-GB`; none takes the
     /// carrier's.
     pub spoken_language: Option<String>,
@@ -103,6 +113,35 @@ impl VoiceCall {
         Duration::from_secs(900),
         Duration::from_secs(14_400),
     );
+
+    /// What the carrier says in our place: `message` with the values of `enrollment`.
+    pub fn speech(&self, message: &Message, enrollment: &Enrollment) -> Speech {
+        match message {
+            Message::Audio(url) => Speech::Audio(url.clone()),
+            Message::Text(text) => self.spoken(text, enrollment),
+        }
+    }
+
+    /// `text` with the values of `enrollment`, as the carrier speaks it.
+    pub fn spoken(&self, text: &Template, enrollment: &Enrollment) -> Speech {
+        let text = text.render(|name| enrollment.field(name));
+        Speech::Text {
+            // What a list has in its columns may be of any length; the carrier's document may not.
+            text: text.chars().take(LONGEST_SPEECH).collect(),
+            language: self.spoken_language.clone(),
+        }
+    }
+
+    /// How long a message on a machine may take; nothing where none is left.
+    pub fn message_time(&self) -> Duration {
+        match &self.machines.on_machine {
+            OnMachine::LeaveMessage { message } => match message {
+                Message::Text(text) => speaking_time(text),
+                Message::Audio(_) => Message::LONGEST_AUDIO,
+            },
+            OnMachine::HangUp | OnMachine::CarryOn => Duration::ZERO,
+        }
+    }
 
     /// The key by which callees get off the list unless a campaign has another.
     pub const OPT_OUT_KEY: char = '9';

@@ -90,6 +90,8 @@ pub struct CallFacts {
     pub answered_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub outcome: Option<String>,
+    /// When a machine that answered has said all it says.
+    pub beeps_at: Option<Timestamp>,
     /// What documents had spoken or played on the line, in order.
     pub announcements: Vec<Announcement>,
 }
@@ -223,6 +225,12 @@ impl Ledger {
         *totals.outcomes.entry(outcome.to_owned()).or_default() += 1;
     }
 
+    pub fn call_beeps(&self, sid: &str, at: Timestamp) {
+        if let Some(call) = self.book().call(sid) {
+            call.beeps_at = Some(at);
+        }
+    }
+
     pub fn announced(&self, sid: &str, announcement: Announcement) {
         if let Some(call) = self.book().call(sid) {
             call.announcements.push(announcement);
@@ -327,6 +335,7 @@ mod tests {
             answered_at: None,
             ended_at: None,
             outcome: None,
+            beeps_at: None,
             announcements: Vec::new(),
         }
     }

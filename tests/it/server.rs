@@ -13,6 +13,7 @@ mod erase;
 mod faults;
 mod limits;
 mod lists;
+mod machines;
 mod optout;
 mod policies;
 mod registers;
@@ -85,6 +86,12 @@ on_both_stores!(
     callbacks::a_callback_for_a_call_that_nobody_knows_is_told_so,
     callbacks::a_call_that_turns_up_after_it_was_given_up_is_ended,
     callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
+    machines::a_machine_is_hung_up_on_and_a_person_is_not,
+    machines::a_message_is_left_after_the_beep,
+    machines::who_is_detected_before_connecting_talks_to_the_agent_only_as_a_person,
+    machines::a_late_verdict_does_not_disturb_a_person,
+    machines::a_fax_is_hung_up_on_and_not_called_again,
+    machines::a_verdict_that_the_carrier_did_not_sign_or_nobody_knows_is_refused,
     lists::every_row_is_accepted_a_duplicate_or_rejected_with_its_reason,
     lists::people_who_are_added_twice_are_counted_as_duplicates,
     lists::rejected_rows_are_given_back_without_formulas,

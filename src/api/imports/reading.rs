@@ -60,6 +60,7 @@ fn check_placeholders(edit: &CampaignEdit, names: &BTreeSet<String>) -> ApiResul
         let texts = [
             ("/prompt", Some(&call.prompt)),
             ("/firstMessage", Some(&call.first_message)),
+            ("/settings/machines/message", call.machines.text()),
             ("/settings/silence/sentence", call.silence.sentence.as_ref()),
         ];
         for (pointer, text) in texts {

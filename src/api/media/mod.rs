@@ -37,6 +37,7 @@ use crate::{
         attempt::Party,
         event::{Event, EventKind, Moment, StoredEvent},
         ids::{AttemptId, StreamSid},
+        machine::{DetectionMode, MachinePolicy},
         signal::{Signal, SignalKind},
         step::VoiceCall,
         suppression::SuppressionSource,
@@ -467,6 +468,7 @@ fn brief(talk: &Talk) -> Brief {
 async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEvent>) {
     // Of keys that are pressed again and again, one is a wish.
     let mut wishes = BTreeSet::new();
+    let mut turns = BTreeSet::new();
     while let Some(event) = reports.recv().await {
         match event {
             BridgeEvent::AgentJoined { conversation } => {
@@ -491,6 +493,13 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
                 }
             }
             BridgeEvent::Line(line) => {
+                if line.speaker == Party::Callee
+                    && line.is_final
+                    && turns.insert(line.turn)
+                    && is_held_by(&talk.step.machines, turns.len())
+                {
+                    tell(&engine, &talk, SignalKind::TalkHeld).await;
+                }
                 log(
                     &engine,
                     &talk,
@@ -503,6 +512,12 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
             }
         }
     }
+}
+
+/// Whether a talk begins to count as held with a person at the callee's `n`th turn.
+fn is_held_by(machines: &MachinePolicy, n: usize) -> bool {
+    let turns = machines.held.turns.and_then(|n| usize::try_from(n).ok());
+    machines.mode != DetectionMode::Off && turns == Some(n)
 }
 
 /// Sees to it that the callee is called no more (F-71). Of all that is saved about a talk this is what

@@ -22,6 +22,7 @@ use crate::{
         consent::Consent,
         holiday::Holidays,
         ids::{CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
+        machine::MachinePolicy,
         phone::{PhoneNumber, Region},
         place::Place,
         signal::CallEnd,
@@ -516,6 +517,7 @@ fn draft(id: CampaignId, plan: &CampaignPlan) -> Campaign {
         max_duration: Duration::from_secs(15),
         opt_out_key: None,
         silence: Silence::default(),
+        machines: MachinePolicy::default(),
         spoken_language: None,
     });
     Campaign {

@@ -17,6 +17,7 @@ use crate::domain::{
     Timestamp,
     campaign::{Brake, Campaign, CampaignStatus, PauseReason, Policy},
     ids::{CampaignId, TenantId},
+    machine::{DetectionMode, HeldRule, MachinePolicy, Message, OnMachine, Tuning},
     outcome::{Fault, RetryKind},
     pacing::{CallRate, PacingLimits, Ramp},
     phone::Region,
@@ -130,6 +131,8 @@ struct VoiceCallShape {
     opt_out_key: Option<char>,
     #[serde(with = "SilenceShape", default)]
     silence: Silence,
+    #[serde(with = "MachinesShape", default)]
+    machines: MachinePolicy,
     #[serde(default)]
     spoken_language: Option<String>,
 }
@@ -147,6 +150,67 @@ struct SilenceShape {
 
 fn usual_opt_out_key() -> Option<char> {
     Some(VoiceCall::OPT_OUT_KEY)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "MachinePolicy", rename_all = "camelCase")]
+struct MachinesShape {
+    #[serde(with = "DetectionModeShape")]
+    mode: DetectionMode,
+    #[serde(with = "OnMachineShape")]
+    on_machine: OnMachine,
+    unknown_is_machine: bool,
+    #[serde(with = "HeldShape")]
+    held: HeldRule,
+    #[serde(with = "TuningShape")]
+    tuning: Tuning,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DetectionMode", rename_all = "camelCase")]
+enum DetectionModeShape {
+    Off,
+    Async,
+    BeforeConnecting,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OnMachine", tag = "name", rename_all = "camelCase")]
+enum OnMachineShape {
+    HangUp,
+    LeaveMessage {
+        #[serde(with = "MessageShape")]
+        message: Message,
+    },
+    CarryOn,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Message", rename_all = "camelCase")]
+enum MessageShape {
+    Text(#[serde(with = "template")] Template),
+    Audio(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HeldRule", rename_all = "camelCase")]
+struct HeldShape {
+    turns: Option<u32>,
+    #[serde(rename = "afterMs", with = "duration_ms_option")]
+    after: Option<Duration>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Tuning", rename_all = "camelCase")]
+struct TuningShape {
+    #[serde(rename = "timeoutMs", with = "duration_ms_option")]
+    timeout: Option<Duration>,
+    #[serde(rename = "speechMs", with = "duration_ms_option")]
+    speech: Option<Duration>,
+    #[serde(rename = "speechEndMs", with = "duration_ms_option")]
+    speech_end: Option<Duration>,
+    #[serde(rename = "silenceMs", with = "duration_ms_option")]
+    silence: Option<Duration>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -10,6 +10,8 @@ use std::{
 
 use minijinja::{AutoEscape, Environment, context, value::Value};
 
+use crate::domain::machine::Speech;
+
 /// The content type under which Twilio takes instructions.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
 
@@ -23,6 +25,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for (name, source) in [
         ("connect", include_str!("../../../twiml/connect.xml")),
         ("hangup", include_str!("../../../twiml/hangup.xml")),
+        ("play", include_str!("../../../twiml/play.xml")),
         ("say", include_str!("../../../twiml/say.xml")),
     ] {
         templates
@@ -55,9 +58,12 @@ pub fn connect(
     )
 }
 
-/// Speaks `text`, in a language such as `en-GB` or else in the carrier's own, and ends the call.
-pub fn say(text: &str, language: Option<&str>) -> String {
-    render("say", context! { text, language })
+/// Speaks or plays something, and ends the call.
+pub fn speech(speech: &Speech) -> String {
+    match speech {
+        Speech::Text { text, language } => render("say", context! { text, language }),
+        Speech::Audio(url) => render("play", context! { url }),
+    }
 }
 
 /// Ends the call at once.
@@ -158,10 +164,21 @@ mod tests {
         );
         assert_eq!(names(&hang_up()), ["Response", "Hangup"]);
         for language in [None, Some("en-GB")] {
-            let document = say("Sorry & <Dial>+15005550009</Dial>", language);
+            let document = speech(&Speech::Text {
+                text: "Sorry & <Dial>+15005550009</Dial>".to_owned(),
+                language: language.map(str::to_owned),
+            });
             assert_eq!(names(&document), ["Response", "Say", "Hangup"]);
+            assert_eq!(document.contains("language"), language.is_some());
             assert!(document.contains("Sorry &amp; &lt;Dial&gt;"), "{document}");
         }
+    }
+
+    #[test]
+    fn a_recording_is_played_from_its_address() {
+        let document = speech(&Speech::Audio("https://a.example/1?a=1&b=2".to_owned()));
+        assert_eq!(names(&document), ["Response", "Play", "Hangup"]);
+        assert!(document.contains("<Play>https://a.example/1?a=1&amp;b=2</Play>"));
     }
 
     // proves F-88
