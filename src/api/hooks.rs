@@ -16,8 +16,8 @@ use super::{
     error::{ApiError, ApiResult},
 };
 use crate::{
-    domain::ids::AttemptId,
-    engine::EngineError,
+    domain::{Timestamp, ids::AttemptId},
+    engine::{EngineError, Instead},
     telephony::twilio::{
         signature, twiml,
         webhook::{self, Callback, CallbackError},
@@ -35,7 +35,7 @@ const SIGNATURE: &str = "x-twilio-signature";
 ///
 /// - `voice`: the call was answered; 200 with what the carrier is to do.
 /// - `after`: the audio ended and the call did not; 200 with what follows.
-/// - `status`, `stream`, `recording`: 204, also for repeats. 503 while the signal cannot be saved,
+/// - `status`, `amd`, `stream`, `recording`: 204, also for repeats. 503 while the signal cannot be saved,
 ///   so that the carrier repeats it.
 /// - 403 for a wrong signature, 404 for an attempt that never was.
 pub async fn twilio(
@@ -78,7 +78,8 @@ async fn answer(
 ) -> ApiResult<Response> {
     let now = state.engine.clock().now();
     match kind.as_str() {
-        "voice" => voice(&state, attempt, webhook::voice_request(&fields, now)).await,
+        "voice" => voice(&state, attempt, &fields, now).await,
+        "amd" => receive(&state, attempt, webhook::verdict_callback(&fields, now)).await,
         "after" => after(&state, attempt).await,
         "status" => receive(&state, attempt, webhook::status_callback(&fields, now)).await,
         "stream" => receive(&state, attempt, webhook::stream_callback(&fields, now)).await,
@@ -156,9 +157,11 @@ async fn receive(
 async fn voice(
     state: &ApiState,
     attempt: AttemptId,
-    request: Result<Callback, CallbackError>,
+    fields: &[(String, String)],
+    now: Timestamp,
 ) -> ApiResult<Response> {
-    let request = request.map_err(unusable)?;
+    let request = webhook::voice_request(fields, now).map_err(unusable)?;
+    let verdict = webhook::awaited_verdict(fields, now).map_err(unusable)?;
     match state
         .engine
         .receive(request.key, attempt, request.signal)
@@ -171,6 +174,13 @@ async fn voice(
     if !state.engine.wants_call(attempt).await? {
         info!(attempt_id = %attempt, "answered call belongs to no open attempt; hanging up");
         return Ok(instructions(twiml::hang_up()));
+    }
+    if let Some((by, callback)) = verdict {
+        let (key, signal) = (callback.key, callback.signal);
+        state.engine.receive(key, attempt, signal).await?;
+        if let Some(instead) = state.engine.instead_of_talk(attempt, by).await? {
+            return Ok(instructions(instead_of_talk(&instead)));
+        }
     }
     let urls = &state.callbacks;
     let token = state.access.media_token(attempt);
@@ -185,14 +195,18 @@ async fn voice(
     Ok(instructions(document))
 }
 
-/// Says what follows when the audio ended first: a callee whom no agent spoke to hears a sentence.
+/// Says what follows when the audio ended first: a callee who was left without an agent hears a
+/// sentence.
 async fn after(state: &ApiState, attempt: AttemptId) -> ApiResult<Response> {
-    let failed = state.engine.was_left_alone(attempt).await?;
-    Ok(instructions(if failed {
-        twiml::apology()
-    } else {
-        twiml::hang_up()
-    }))
+    let instead = state.engine.after_talk(attempt).await?;
+    Ok(instructions(instead_of_talk(&instead)))
+}
+
+fn instead_of_talk(instead: &Instead) -> String {
+    match instead {
+        Instead::HangUp => twiml::hang_up(),
+        Instead::Speak(speech) => twiml::speech(speech),
+    }
 }
 
 fn instructions(document: String) -> Response {

@@ -8,6 +8,7 @@ pub mod access;
 pub mod auth;
 mod calls;
 mod campaigns;
+mod conduct;
 mod contacts;
 mod dashboard;
 mod emergency;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    conduct::{self, MachinesBody, SilenceBody},
     error::{ApiError, ApiResult},
     policy::{
         self, BudgetBody, CallerIdsBody, Part, PolicyBody, RampBody, RulesBody, ScheduleBody,
@@ -15,13 +16,14 @@ use super::{
 use crate::{
     domain::{
         campaign::{Campaign, Policy},
+        machine::MachinePolicy,
         outcome::RetryKind,
         pacing::{CallRate, PacingLimits},
         phone::Region,
         profile::Share,
         retry::{RetryDelay, RetryPolicy, RetryRule},
         rules::CampaignRules,
-        step::{Step, VoiceCall},
+        step::{Silence, Step, VoiceCall},
         text::Template,
     },
     engine::CampaignEdit,
@@ -48,6 +50,16 @@ pub struct SettingsBody {
     #[serde(default, deserialize_with = "or_null")]
     #[schema(value_type = Option<String>)]
     pub opt_out_key: Option<Option<String>>,
+    /// How long a callee may hear nobody, and what they hear then; null for the usual.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<SilenceBody>)]
+    pub silence: Part<SilenceBody>,
+    /// What is done about machines that answer; null for nothing.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<MachinesBody>)]
+    pub machines: Part<MachinesBody>,
+    /// The language in which the carrier speaks our own sentences, such as en-GB; empty for its own.
+    pub spoken_language: Option<String>,
     /// How many calls may be open at once: 1 to 10,000.
     pub max_concurrent_calls: Option<u32>,
     /// The least time between two dial starts: up to 3,600,000.
@@ -162,6 +174,12 @@ pub struct SettingsView {
     pub max_duration_seconds: u64,
     /// The key by which callees get off the list; null for none.
     pub opt_out_key: Option<String>,
+    /// How long a callee may hear nobody, and what they hear then.
+    pub silence: SilenceBody,
+    /// What is done about machines that answer.
+    pub machines: MachinesBody,
+    /// The language in which the carrier speaks our own sentences; null for its own.
+    pub spoken_language: Option<String>,
     /// How many calls may be open at once.
     pub max_concurrent_calls: u32,
     /// The least time between two dial starts.
@@ -259,6 +277,9 @@ impl SettingsView {
             ring_timeout_seconds: call.ring_timeout.as_secs(),
             max_duration_seconds: call.max_duration.as_secs(),
             opt_out_key: call.opt_out_key.map(String::from),
+            silence: SilenceBody::from(&call.silence),
+            machines: MachinesBody::from(&call.machines),
+            spoken_language: call.spoken_language.clone(),
             max_concurrent_calls: campaign.pacing.max_concurrent_calls,
             call_delay_ms: u64::try_from(campaign.pacing.call_delay.as_millis())
                 .unwrap_or(u64::MAX),
@@ -295,6 +316,9 @@ pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
         ring_timeout: VoiceCall::RING.1,
         max_duration: VoiceCall::LENGTH.1,
         opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
+        silence: Silence::default(),
+        machines: MachinePolicy::default(),
+        spoken_language: None,
     };
     CampaignEdit {
         name: String::new(),
@@ -379,6 +403,17 @@ fn change_call(
     }
     if let Some(key) = &body.opt_out_key {
         call.opt_out_key = key.as_deref().map(key_of).transpose()?;
+    }
+    if let Some(body) = &body.silence {
+        let silence = body.as_ref().map(conduct::silence_of).transpose()?;
+        call.silence = silence.unwrap_or_default();
+    }
+    if let Some(body) = &body.machines {
+        let machines = body.as_ref().map(conduct::machines_of).transpose()?;
+        call.machines = machines.unwrap_or_default();
+    }
+    if let Some(text) = &body.spoken_language {
+        call.spoken_language = conduct::spoken_language(text)?;
     }
     Ok(())
 }

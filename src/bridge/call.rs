@@ -65,7 +65,11 @@ pub(super) struct Call {
     playback: Playback,
     transcript: Transcript,
     callee_seen_at: Instant,
+    /// When the callee's words were last understood.
+    callee_spoke_at: Option<Instant>,
     agent_spoke_at: Option<Instant>,
+    /// Until when either side was last heard: what the agent said is heard while it is played.
+    active_until: Instant,
     /// What waited for the agent to be ready has reached it.
     is_caught_up: bool,
     n_dropped: u64,
@@ -95,7 +99,9 @@ impl Call {
             playback: Playback::default(),
             transcript: Transcript::default(),
             callee_seen_at: now,
+            callee_spoke_at: None,
             agent_spoke_at: None,
+            active_until: now,
             is_caught_up: false,
             n_dropped: 0,
         }
@@ -104,8 +110,20 @@ impl Call {
     /// The callee said something; the oldest is dropped when too much waits for the agent.
     pub fn on_callee_audio(&mut self, payload: Cow<'_, str>, now: Instant, out: &mut impl Outputs) {
         self.callee_seen_at = now;
+        self.listen(&payload, now);
         out.pass_audio(payload);
         self.bound_unheard(out);
+    }
+
+    /// Looks for a voice in what the callee sends, once it has long been quiet: a callee may speak for
+    /// minutes before the agent's vendor tells a word of it.
+    fn listen(&mut self, payload: &str, now: Instant) {
+        if let Some(limit) = self.settings.limits.silence
+            && now >= self.active_until + limit / 2
+            && audio::is_loud(payload)
+        {
+            self.active_until = now;
+        }
     }
 
     /// Anything else came from the callee's side.
@@ -114,6 +132,7 @@ impl Call {
         match event {
             FromCallee::Audio(payload) => self.on_callee_audio(Cow::Owned(payload), now, out),
             FromCallee::Key(key) => {
+                self.is_active(now);
                 if out.n_unreported() < MAX_KEYS_WAITING {
                     out.report(BridgeEvent::Key(key));
                 }
@@ -168,9 +187,14 @@ impl Call {
                 out.play(Cow::Borrowed(piece));
             }
         }
+        self.is_active(now + self.playback.queued(self.elapsed(now)));
         if self.agent_spoke_at.replace(now).is_none() {
             out.report(BridgeEvent::FirstAudio);
         }
+    }
+
+    fn is_active(&mut self, until: Instant) {
+        self.active_until = self.active_until.max(until);
     }
 
     /// Anything else came from the agent.
@@ -198,6 +222,8 @@ impl Call {
                 report_line(self.transcript.agent_corrected(turn, &text), out);
             }
             AgentEvent::CalleeSaid { text, is_final } => {
+                self.callee_spoke_at = Some(now);
+                self.is_active(now);
                 report_line(self.transcript.callee_said(&text, is_final), out);
             }
             AgentEvent::OptedOut { reason } => out.report(BridgeEvent::OptedOut { reason }),
@@ -225,6 +251,8 @@ impl Call {
 
     fn interrupt(&mut self, turn: u64, now: Instant, out: &mut impl Outputs) {
         let cut = self.playback.interrupt(turn, self.elapsed(now));
+        // What was to be played is heard no more.
+        self.active_until = now;
         out.drop_waiting_speech();
         out.tell_callee(ToCallee::Clear);
         out.report(BridgeEvent::Interrupted);
@@ -263,10 +291,54 @@ impl Call {
             Phase::LastWords { until } if now >= until => return Break(left(Party::Agent, None)),
             Phase::Opening { .. } | Phase::LastWords { .. } | Phase::Live => {}
         }
+        if let Some((at, limit)) = self.ends_at()
+            && now >= at
+        {
+            let detail = format!(
+                "the call reached its greatest length of {} s",
+                limit.as_secs()
+            );
+            return Break(left(Party::System, Some(detail)));
+        }
+        if let Some((at, detail)) = self.silence_ends()
+            && now >= at
+        {
+            return self.agent_failed(detail.to_owned(), out);
+        }
         if self.turn_ends_at().is_some_and(|at| now >= at) {
             self.push_mark(out);
         }
         Continue(())
+    }
+
+    /// When the call is over however it goes, and after how long.
+    fn ends_at(&self) -> Option<(Instant, Duration)> {
+        let length = self.settings.limits.length;
+        length.map(|length| (self.began + length, length))
+    }
+
+    /// When a callee has heard nobody for too long, and what that is called (F-36, F-37).
+    fn silence_ends(&self) -> Option<(Instant, &'static str)> {
+        if matches!(self.phase, Phase::LastWords { .. }) {
+            return None;
+        }
+        let limits = &self.settings.limits;
+        let first_words = limits
+            .first_words
+            .filter(|_| self.agent_spoke_at.is_none())
+            .map(|limit| {
+                let since = self.callee_spoke_at.unwrap_or(self.began);
+                let at = (since + limit).min(self.began + limit * 2);
+                (at, "the agent said nothing to the callee in time")
+            });
+        let silence = limits.silence.map(|limit| {
+            let detail = "neither the agent nor the callee said anything for too long";
+            (self.active_until + limit, detail)
+        });
+        [first_words, silence]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
     }
 
     /// When [`Self::on_deadline`] has something to do, if nothing comes before.
@@ -276,7 +348,9 @@ impl Call {
             Phase::Opening { until } | Phase::LastWords { until } => Some(until),
             Phase::Live => None,
         };
-        [phase_ends_at, self.turn_ends_at()]
+        let ends_at = self.ends_at().map(|(at, _)| at);
+        let silence_ends_at = self.silence_ends().map(|(at, _)| at);
+        [phase_ends_at, self.turn_ends_at(), ends_at, silence_ends_at]
             .into_iter()
             .flatten()
             .fold(dead_line_at, Instant::min)

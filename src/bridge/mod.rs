@@ -56,6 +56,21 @@ pub struct BridgeSettings {
     pub last_words_grace: Duration,
     /// How long the last messages and reports may take to be taken. Default 2 s.
     pub closing_within: Duration,
+    /// How long the call may last, and how long of it in silence. Default: no limit.
+    pub limits: TalkLimits,
+}
+
+/// How long a call may last, and how long of it in silence; where there is none, for ever. Activity is
+/// that of either side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TalkLimits {
+    /// From the stream's start to the agent's first speech. What the callee says meanwhile counts anew,
+    /// up to twice the time.
+    pub first_words: Option<Duration>,
+    /// In which neither side says anything.
+    pub silence: Option<Duration>,
+    /// From the stream's start.
+    pub length: Option<Duration>,
 }
 
 impl Default for BridgeSettings {
@@ -69,6 +84,7 @@ impl Default for BridgeSettings {
             dead_line_after: Duration::from_secs(10),
             last_words_grace: Duration::from_secs(2),
             closing_within: Duration::from_secs(2),
+            limits: TalkLimits::default(),
         }
     }
 }
@@ -135,6 +151,19 @@ impl Bridge {
     /// A bridge to `agent`.
     pub fn new(agent: Arc<dyn VoiceAgent>, settings: BridgeSettings) -> Self {
         Self { agent, settings }
+    }
+
+    /// The same bridge for calls with these limits.
+    #[must_use]
+    pub fn limited(&self, limits: TalkLimits) -> Self {
+        let settings = BridgeSettings {
+            limits,
+            ..self.settings.clone()
+        };
+        Self {
+            agent: self.agent.clone(),
+            settings,
+        }
     }
 
     /// Carries one call from its media stream's start to its end.

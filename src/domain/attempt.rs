@@ -6,6 +6,7 @@ use super::{
     Timestamp,
     erasure::KeptNumber,
     ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid},
+    machine::Detected,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     rules::DecisionRecord,
@@ -113,6 +114,12 @@ pub struct CallFacts {
     pub stream: Option<StreamSid>,
     /// When the audio ended.
     pub media_ended_at: Option<Timestamp>,
+    /// Who or what answered, as the carrier's detection says.
+    pub answered_by: Option<Detected>,
+    /// When the talk began to count as held with a person.
+    pub held_at: Option<Timestamp>,
+    /// When the carrier was told to leave a message on a machine.
+    pub message_at: Option<Timestamp>,
     /// The agent vendor's name for the conversation.
     pub conversation: Option<ConversationId>,
     /// Whose agent joined.
@@ -138,6 +145,13 @@ pub enum Party {
     Operator,
     /// This software: a limit, a shutdown.
     System,
+}
+
+impl CallFacts {
+    /// Whether the callee was left without an agent: none ever joined, or it was lost.
+    pub fn was_left_alone(&self) -> bool {
+        self.conversation.is_none() || self.agent_failure.is_some()
+    }
 }
 
 impl Attempt {

@@ -389,7 +389,11 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{step::VoiceCall, text::Template};
+    use crate::domain::{
+        machine::MachinePolicy,
+        step::{Silence, VoiceCall},
+        text::Template,
+    };
 
     pub(crate) const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
 
@@ -410,6 +414,9 @@ pub(crate) mod tests {
                 ring_timeout: VoiceCall::RING.1,
                 max_duration: VoiceCall::LENGTH.1,
                 opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
+                silence: Silence::default(),
+                machines: MachinePolicy::default(),
+                spoken_language: None,
             })],
             pacing: PacingLimits::default(),
             retry: RetryPolicy::default(),

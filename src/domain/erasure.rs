@@ -240,6 +240,8 @@ impl Signal {
             | SignalKind::MediaStarted { .. }
             | SignalKind::AgentJoined { .. }
             | SignalKind::AgentSpoke
+            | SignalKind::TalkHeld
+            | SignalKind::Detected { .. }
             | SignalKind::MediaEnded { .. } => {}
         }
         signal

@@ -7,6 +7,7 @@ use super::{
     Timestamp,
     attempt::Party,
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
+    machine::AnsweredBy,
     suppression::SuppressionSource,
 };
 
@@ -105,6 +106,13 @@ pub enum Moment {
         /// Why.
         detail: String,
     },
+    /// The carrier's detection said who or what answered.
+    Detected {
+        /// Who or what.
+        by: AnsweredBy,
+    },
+    /// A message is being left on a machine.
+    LeavingMessage,
     /// The callee spoke over the agent, and what was not yet heard was discarded.
     Interrupted,
     /// The callee pressed a key.

@@ -23,6 +23,7 @@ pub mod forecast;
 pub mod halt;
 pub mod holiday;
 pub mod ids;
+pub mod machine;
 pub mod outcome;
 pub mod pacing;
 pub mod person;

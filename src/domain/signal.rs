@@ -9,6 +9,7 @@ use super::{
     Timestamp,
     attempt::Party,
     ids::{AgentVendor, CallSid, ConversationId, StreamSid},
+    machine::AnsweredBy,
     outcome::Fault,
 };
 
@@ -55,6 +56,15 @@ pub enum SignalKind {
     },
     /// The agent's first audio was sent to the callee.
     AgentSpoke,
+    /// The callee has spoken so often that the talk counts as held with a person.
+    TalkHeld,
+    /// The carrier's detection came to a verdict.
+    Detected {
+        /// Who or what answered.
+        by: AnsweredBy,
+        /// Whether the carrier waits to be told what to do with the call, and is told by the answer.
+        is_asking: bool,
+    },
     /// No agent could be had, or it was lost; in words for an operator.
     AgentFailed {
         /// Why.

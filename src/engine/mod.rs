@@ -68,7 +68,7 @@ pub use halt::Standstill;
 pub use held::Held;
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
-pub use talk::{Talk, TalkRefused};
+pub use talk::{Instead, Talk, TalkRefused};
 
 use crate::{
     clock::Clock,

@@ -23,6 +23,7 @@ use crate::{
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         erasure::KeptNumber,
         ids::{AttemptId, CallSid, CampaignId},
+        machine::Speech,
         pacing::{self, Lane},
         phone::PhoneNumber,
         rules::{self, Verdict},
@@ -61,6 +62,7 @@ impl Core {
                 attempt,
                 ring_timeout,
                 max_duration,
+                detection,
             } => {
                 self.owners.note(attempt.id.enrollment, campaign.tenant);
                 let KeptNumber::Known(to) = attempt.to else {
@@ -73,6 +75,7 @@ impl Core {
                     from: attempt.from,
                     ring_timeout,
                     max_duration,
+                    detection,
                 };
                 let order = DialOrder {
                     planned: loaded.clone(),
@@ -84,6 +87,9 @@ impl Core {
             }
             Effect::EndCall { sid } => {
                 self.tasks.spawn(self.clone().end_call(sid));
+            }
+            Effect::Speak { sid, speech } => {
+                self.tasks.spawn(self.clone().speak(sid, speech));
             }
             Effect::PauseCampaign { fault } => {
                 self.stand_still(campaign, PauseReason::Carrier(fault))
@@ -339,6 +345,17 @@ impl Core {
             self.clock.sleep(wait).await;
         }
         error!(call_sid = %sid, "call could not be ended; asking the carrier again later");
+    }
+
+    /// Leaves something on a machine. What cannot be left is not waited for: the call is ended.
+    async fn speak(self: Arc<Self>, sid: CallSid, speech: Speech) {
+        match self.carrier.speak(&sid, &speech).await {
+            Ok(()) => info!(call_sid = %sid, "message being left"),
+            Err(error) => {
+                warn!(%error, call_sid = %sid, "message not left; the call is ended");
+                self.end_call(sid).await;
+            }
+        }
     }
 
     /// Takes a call back that is still queued. One that was answered meanwhile goes on.

@@ -3,10 +3,11 @@
 use super::{Engine, EngineError, EngineResult};
 use crate::{
     domain::{
-        attempt::AttemptState,
+        attempt::{AttemptState, CallFacts},
         campaign::{Campaign, CampaignStatus},
         enrollment::Enrollment,
         ids::{AttemptId, CallSid, StreamSid, TenantId},
+        machine::{AnsweredBy, Detected, Response, Speech},
         signal::{Signal, SignalKind},
         step::{Step, VoiceCall},
     },
@@ -26,6 +27,25 @@ pub struct Talk {
     pub enrollment: Enrollment,
     /// What the agent is told.
     pub step: VoiceCall,
+}
+
+/// What is done with a call that no agent talks in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instead {
+    /// It is ended.
+    HangUp,
+    /// The carrier speaks, and ends it then.
+    Speak(Speech),
+}
+
+/// What a callee hears who is left without an agent.
+fn regret(step: &VoiceCall, enrollment: &Enrollment) -> Instead {
+    let sentence = step.silence.sentence.as_ref();
+    match sentence.map(|sentence| step.spoken(sentence, enrollment)) {
+        Some(Speech::Text { text, .. }) if text.trim().is_empty() => Instead::HangUp,
+        Some(speech) => Instead::Speak(speech),
+        None => Instead::HangUp,
+    }
 }
 
 /// Why no agent may join.
@@ -54,6 +74,40 @@ impl Engine {
         }))
     }
 
+    /// What is done with a call that waits for its instructions until `by` was found to have answered;
+    /// none where an agent is to talk.
+    pub async fn instead_of_talk(
+        &self,
+        attempt: AttemptId,
+        by: AnsweredBy,
+    ) -> EngineResult<Option<Instead>> {
+        let tenant = self.core.tenant_of(attempt).await?;
+        let store = &self.core.store;
+        let found = store.find_in_campaign(tenant, attempt.enrollment).await?;
+        let Some(InCampaign {
+            enrollment,
+            campaign,
+        }) = found
+        else {
+            return Ok(Some(Instead::HangUp));
+        };
+        let step = campaign.steps.get(usize::from(enrollment.cursor));
+        let Some(Step::VoiceCall(step)) = step else {
+            return Ok(Some(Instead::HangUp));
+        };
+        // Nobody has talked yet, so nothing else counts.
+        let at = self.core.now();
+        let facts = CallFacts {
+            answered_by: Some(Detected { by, at }),
+            ..CallFacts::default()
+        };
+        Ok(match step.machines.response(&facts) {
+            Response::CarryOn => None,
+            Response::HangUp => Some(Instead::HangUp),
+            Response::Leave(message) => Some(Instead::Speak(step.speech(message, &enrollment))),
+        })
+    }
+
     /// What the agent of an open attempt is told, before anybody has answered; none when the attempt is
     /// not open any more.
     pub async fn step_of(&self, attempt: AttemptId) -> EngineResult<Option<VoiceCall>> {
@@ -73,13 +127,20 @@ impl Engine {
         self.core.has_lease(tenant, self.core.now())
     }
 
-    /// Whether the callee was left without an agent: none ever joined, or it was lost.
-    pub async fn was_left_alone(&self, attempt: AttemptId) -> EngineResult<bool> {
+    /// What follows for a callee who is still on the line when the audio has ended.
+    pub async fn after_talk(&self, attempt: AttemptId) -> EngineResult<Instead> {
         let tenant = self.core.tenant_of(attempt).await?;
-        let call = self.core.store.find_call(tenant, attempt).await?;
+        let store = &self.core.store;
+        let call = store.find_call(tenant, attempt).await?;
         let call = call.ok_or(EngineError::NotFound { what: "attempt" })?;
-        let facts = &call.attempt.facts;
-        Ok(facts.conversation.is_none() || facts.agent_failure.is_some())
+        let found = store.find_in_campaign(tenant, attempt.enrollment).await?;
+        let Some(found) = found.filter(|_| call.attempt.facts.was_left_alone()) else {
+            return Ok(Instead::HangUp);
+        };
+        let step = found.campaign.steps.get(usize::from(call.attempt.step));
+        Ok(step.map_or(Instead::HangUp, |Step::VoiceCall(step)| {
+            regret(step, &found.enrollment)
+        }))
     }
 
     /// Binds the call's one media stream to its attempt and says what the agent is told.

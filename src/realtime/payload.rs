@@ -9,6 +9,7 @@ use crate::domain::{
     enrollment::{CallRecord, Progress},
     event::{Event, EventKind, Moment, StoredEvent, TranscriptLine},
     ids::CampaignId,
+    machine::AnsweredBy,
     outcome::{Fault, Outcome},
 };
 
@@ -133,6 +134,12 @@ pub struct CallView {
     pub duration_seconds: Option<u64>,
     /// callee, agent, operator or system.
     pub ended_by: Option<String>,
+    /// Who or what answered, as the carrier's detection says: human, machine, machineReady (its greeting
+    /// is over), fax or unknown.
+    pub answered_by: Option<String>,
+    /// When a message was left on a machine.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub message_at: Option<Timestamp>,
     /// The agent vendor's name for the conversation.
     pub conversation_id: Option<String>,
     /// The vendor whose agent joined.
@@ -278,6 +285,8 @@ impl From<&CallRecord> for CallView {
             ended_at: attempt.state.ended_at(),
             duration_seconds: facts.duration.map(|duration| duration.as_secs()),
             ended_by: facts.ended_by.map(|party| party.name().to_owned()),
+            answered_by: facts.answered_by.map(|it| it.by.name().to_owned()),
+            message_at: facts.message_at,
             conversation_id: facts.conversation.as_ref().map(ToString::to_string),
             agent_vendor: facts.vendor.as_ref().map(ToString::to_string),
             answer_to_first_audio_ms: facts
@@ -359,6 +368,11 @@ fn in_words(moment: &Moment) -> (String, String) {
             ("agentJoined", format!("the agent joined as {conversation}"))
         }
         Moment::AgentFailed { detail } => ("agentFailed", detail.clone()),
+        Moment::Detected { by } => ("detected", detected(*by).to_owned()),
+        Moment::LeavingMessage => (
+            "leavingMessage",
+            "a message is being left on the machine".to_owned(),
+        ),
         Moment::Interrupted => ("interrupted", "the callee spoke over the agent".to_owned()),
         Moment::KeyPressed { digit } => ("keyPressed", format!("the callee pressed {digit}")),
         Moment::OptedOut { by } => (
@@ -380,6 +394,16 @@ fn in_words(moment: &Moment) -> (String, String) {
         ),
     };
     (kind.to_owned(), text)
+}
+
+fn detected(by: AnsweredBy) -> &'static str {
+    match by {
+        AnsweredBy::Human => "the carrier hears a person",
+        AnsweredBy::Machine => "the carrier hears a machine's greeting",
+        AnsweredBy::MachineReady => "the carrier hears a machine that records",
+        AnsweredBy::Fax => "the carrier hears a fax",
+        AnsweredBy::Unknown => "the carrier cannot tell who answered",
+    }
 }
 
 /// What an operator may ask of a campaign now.

@@ -22,8 +22,10 @@ pub enum Behaviour {
     PressesNine,
     /// Picks up, says that they want no more calls, and lets the agent end the call.
     AsksNotToBeCalled,
-    /// An answering machine: a long greeting, then silence.
+    /// An answering machine: a long greeting, a beep, then silence.
     Machine,
+    /// A fax: a tone, then silence.
+    Fax,
     Busy,
     /// Rings until the caller gives up.
     NoAnswer,
@@ -39,6 +41,7 @@ pub struct Mix {
     pub converses: f64,
     pub hangs_up: f64,
     pub machine: f64,
+    pub fax: f64,
     pub busy: f64,
     pub no_answer: f64,
     pub invalid: f64,
@@ -54,6 +57,7 @@ impl Default for Mix {
             converses: 0.45,
             hangs_up: 0.13,
             machine: 0.12,
+            fax: 0.0,
             busy: 0.10,
             no_answer: 0.15,
             invalid: 0.03,
@@ -72,6 +76,7 @@ impl Mix {
             converses: weight(Behaviour::Converses),
             hangs_up: weight(Behaviour::HangsUp),
             machine: weight(Behaviour::Machine),
+            fax: weight(Behaviour::Fax),
             busy: weight(Behaviour::Busy),
             no_answer: weight(Behaviour::NoAnswer),
             invalid: weight(Behaviour::Invalid),
@@ -86,6 +91,7 @@ impl Mix {
         let shares = [
             (Behaviour::HangsUp, self.hangs_up),
             (Behaviour::Machine, self.machine),
+            (Behaviour::Fax, self.fax),
             (Behaviour::Busy, self.busy),
             (Behaviour::NoAnswer, self.no_answer),
             (Behaviour::Invalid, self.invalid),
@@ -138,7 +144,9 @@ impl Population {
         }
         let lasting = self.mix.at(chance.about(&["mix", number]).fraction());
         match lasting {
-            Behaviour::Machine | Behaviour::Invalid | Behaviour::Refused => lasting,
+            Behaviour::Machine | Behaviour::Fax | Behaviour::Invalid | Behaviour::Refused => {
+                lasting
+            }
             Behaviour::Converses
             | Behaviour::HangsUp
             | Behaviour::PressesNine
@@ -147,6 +155,7 @@ impl Population {
             | Behaviour::NoAnswer => {
                 let changing = Mix {
                     machine: 0.0,
+                    fax: 0.0,
                     invalid: 0.0,
                     refused: 0.0,
                     ..self.mix.clone()
@@ -258,6 +267,14 @@ impl Script {
 }
 
 impl Voice {
+    /// How long all of it takes, when nobody is waited for.
+    pub fn length(&self) -> Duration {
+        self.utterances
+            .iter()
+            .map(|utterance| utterance.length)
+            .sum()
+    }
+
     fn at_pace(self, pace: Pace) -> Self {
         let utterances = self
             .utterances
@@ -312,6 +329,7 @@ impl Author<'_> {
             Behaviour::PressesNine => self.opts_out(Saying::SmallTalk, Some('9')),
             Behaviour::AsksNotToBeCalled => self.opts_out(Saying::DoNotCall, None),
             Behaviour::Machine => self.machine(),
+            Behaviour::Fax => self.fax(),
             Behaviour::Busy => Reaction::Busy {
                 after: self.seconds("busy", 1.0, 5.0),
             },
@@ -381,14 +399,26 @@ impl Author<'_> {
     }
 
     fn machine(&self) -> Reaction {
+        let greeting = self.seconds("greeting", 6.0, 12.0);
+        let beep = Duration::from_millis(400);
+        self.device(15.0, 20.0, &[greeting, beep])
+    }
+
+    fn fax(&self) -> Reaction {
+        self.device(4.0, 10.0, &[Duration::from_secs(3)])
+    }
+
+    /// Something that picks up within those seconds and makes sounds of these lengths.
+    fn device(&self, soonest: f64, latest: f64, sounds: &[Duration]) -> Reaction {
+        let sound = |length: &Duration| Utterance {
+            starts: Starts::AtOnce,
+            length: *length,
+            says: Saying::SmallTalk,
+        };
         Reaction::PicksUp {
-            after: self.seconds("pick up", 15.0, 20.0),
+            after: self.seconds("pick up", soonest, latest),
             voice: Voice {
-                utterances: vec![Utterance {
-                    starts: Starts::AtOnce,
-                    length: self.seconds("greeting", 6.0, 12.0),
-                    says: Saying::SmallTalk,
-                }],
+                utterances: sounds.iter().map(sound).collect(),
                 key: None,
                 hangs_up: None,
             },

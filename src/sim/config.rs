@@ -40,6 +40,8 @@ pub struct SimulatorConfig {
     /// Fixed behaviour per number or ending of numbers, one for each successive call; the last
     /// one repeats.
     pub overrides: BTreeMap<String, Vec<Behaviour>>,
+    /// Ends of numbers on which the detection of machines never comes to a verdict, or never tells it.
+    pub undetected: BTreeSet<String>,
     pub faults: Faults,
     /// Call starts per second of simulated people's time; further calls wait in the queue.
     pub calls_per_second: f64,
@@ -112,6 +114,7 @@ impl Default for SimulatorConfig {
             agent: AgentSettings::default(),
             mix: Mix::default(),
             overrides: BTreeMap::new(),
+            undetected: BTreeSet::new(),
             faults: Faults::default(),
             calls_per_second: 1.0,
             max_concurrent: None,

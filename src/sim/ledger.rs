@@ -90,6 +90,19 @@ pub struct CallFacts {
     pub answered_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub outcome: Option<String>,
+    /// When a machine that answered has said all it says.
+    pub beeps_at: Option<Timestamp>,
+    /// What documents had spoken or played on the line, in order.
+    pub announcements: Vec<Announcement>,
+}
+
+/// A text that was spoken, or the address of a recording that was played.
+#[derive(Debug, Clone, Serialize)]
+pub struct Announcement {
+    pub began_at: Timestamp,
+    pub content: String,
+    /// Whether it came to its end before the line was gone.
+    pub is_whole: bool,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -214,6 +227,18 @@ impl Ledger {
         *totals.outcomes.entry(outcome.to_owned()).or_default() += 1;
     }
 
+    pub fn call_beeps(&self, sid: &str, at: Timestamp) {
+        if let Some(call) = self.book().call(sid) {
+            call.beeps_at = Some(at);
+        }
+    }
+
+    pub fn announced(&self, sid: &str, announcement: Announcement) {
+        if let Some(call) = self.book().call(sid) {
+            call.announcements.push(announcement);
+        }
+    }
+
     pub fn callback(&self, fate: CallbackFate) {
         let callbacks = &mut self.book().snapshot.totals.callbacks;
         match fate {
@@ -312,6 +337,8 @@ mod tests {
             answered_at: None,
             ended_at: None,
             outcome: None,
+            beeps_at: None,
+            announcements: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use crate::domain::{
     Timestamp,
     ids::{AttemptId, CallSid},
+    machine::{Detection, Speech},
     outcome::Fault,
     phone::PhoneNumber,
     signal::SignalKind,
@@ -34,6 +35,8 @@ pub struct CallRequest {
     pub ring_timeout: Duration,
     /// How long the call may last.
     pub max_duration: Duration,
+    /// Whether and how the carrier listens for machines.
+    pub detection: Option<Detection>,
 }
 
 /// A call as the carrier knows it.
@@ -112,4 +115,8 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// Ends a call in whatever state it is. A call that is already over is no error.
     async fn end(&self, sid: &CallSid) -> Result<(), CarrierError>;
+
+    /// Ends an answered call's audio, says or plays `speech` to who is on the line, and ends the call. A
+    /// call that is already over is no error.
+    async fn speak(&self, sid: &CallSid, speech: &Speech) -> Result<(), CarrierError>;
 }

@@ -13,6 +13,7 @@ mod erase;
 mod faults;
 mod limits;
 mod lists;
+mod machines;
 mod optout;
 mod policies;
 mod registers;
@@ -80,11 +81,19 @@ on_both_stores!(
     faults::a_campaign_whose_agent_never_comes_stands_still,
     faults::a_crash_of_the_agent_ends_the_talk_and_is_kept,
     faults::an_agent_without_quota_ends_the_talk_and_is_kept,
+    faults::a_callee_to_whom_the_agent_says_nothing_hears_the_campaigns_sentence,
+    faults::a_callee_whose_agent_is_lost_is_hung_up_on_where_there_is_no_sentence,
     callbacks::the_same_callback_many_times_and_late_ones_change_nothing,
     callbacks::requests_that_the_carrier_did_not_sign_are_refused,
     callbacks::a_callback_for_a_call_that_nobody_knows_is_told_so,
     callbacks::a_call_that_turns_up_after_it_was_given_up_is_ended,
     callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
+    machines::a_machine_is_hung_up_on_and_a_person_is_not,
+    machines::a_message_is_left_after_the_beep,
+    machines::who_is_detected_before_connecting_talks_to_the_agent_only_as_a_person,
+    machines::a_late_verdict_does_not_disturb_a_person,
+    machines::a_fax_is_hung_up_on_and_not_called_again,
+    machines::a_verdict_that_the_carrier_did_not_sign_or_nobody_knows_is_refused,
     lists::every_row_is_accepted_a_duplicate_or_rejected_with_its_reason,
     lists::people_who_are_added_twice_are_counted_as_duplicates,
     lists::rejected_rows_are_given_back_without_formulas,
@@ -176,6 +185,7 @@ on_store!(
     faults::a_callee_whom_no_agent_can_speak_to_hears_regret_and_is_not_called_again,
     faults::a_crash_of_the_agent_ends_the_talk_and_is_kept,
     faults::an_agent_without_quota_ends_the_talk_and_is_kept,
+    faults::a_callee_to_whom_the_agent_says_nothing_hears_the_campaigns_sentence,
     callbacks::a_stream_without_the_token_or_beside_another_gets_no_agent,
     optout::who_presses_9_is_on_the_list_within_a_second,
     optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,

@@ -57,10 +57,14 @@ pub(super) async fn check_list(
 // proves F-43: a text that names a missing column is refused before anybody is called.
 fn check_placeholders(edit: &CampaignEdit, names: &BTreeSet<String>) -> ApiResult<()> {
     for Step::VoiceCall(call) in &edit.steps {
-        for (pointer, text) in [
-            ("/prompt", &call.prompt),
-            ("/firstMessage", &call.first_message),
-        ] {
+        let texts = [
+            ("/prompt", Some(&call.prompt)),
+            ("/firstMessage", Some(&call.first_message)),
+            ("/settings/machines/message", call.machines.text()),
+            ("/settings/silence/sentence", call.silence.sentence.as_ref()),
+        ];
+        for (pointer, text) in texts {
+            let Some(text) = text else { continue };
             let missing = text
                 .placeholders()
                 .into_iter()

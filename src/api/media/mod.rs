@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief, WarmUp,
+        Bridge, BridgeEnd, BridgeEvent, Brief, TalkLimits, WarmUp,
         worker::{Held, Workers},
     },
     domain::{
@@ -37,7 +37,9 @@ use crate::{
         attempt::Party,
         event::{Event, EventKind, Moment, StoredEvent},
         ids::{AttemptId, StreamSid},
+        machine::{DetectionMode, MachinePolicy},
         signal::{Signal, SignalKind},
+        step::VoiceCall,
         suppression::SuppressionSource,
     },
     engine::{Engine, EngineError, EngineResult, Talk},
@@ -369,7 +371,9 @@ async fn join(
         .tasks
         .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
     let warm = media.warm().take(talk.attempt);
-    let (end, open) = bridge(media, brief(talk), warm, stream, socket, report, stop).await;
+    let limits = limits_of(&talk.step);
+    let callee = (stream, socket);
+    let (end, open) = bridge(media, limits, brief(talk), warm, callee, report, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
     tell(
@@ -384,30 +388,39 @@ async fn join(
     end
 }
 
+/// How long a call may last, and how long of it in silence.
+fn limits_of(step: &VoiceCall) -> TalkLimits {
+    TalkLimits {
+        first_words: step.silence.first_words_within,
+        silence: step.silence.both_within,
+        length: Some(step.max_duration),
+    }
+}
+
 async fn bridge(
     media: &Media,
+    limits: TalkLimits,
     brief: Brief,
     warm: Option<WarmUp>,
-    stream: StreamSid,
-    socket: Socket,
+    (stream, socket): (StreamSid, Socket),
     report: mpsc::Sender<BridgeEvent>,
     stop: CancellationToken,
 ) -> (BridgeEnd, Open) {
+    let bridge = media.bridge.limited(limits);
     match socket {
         Socket::Raw(socket, workers) => {
             let callee = match socket.into_callee(stream) {
                 Ok(callee) => callee,
                 Err(error) => return (unusable(&error), Open::Gone),
             };
-            let (end, held) = media
-                .bridge
+            let (end, held) = bridge
                 .run_on(&workers, callee, &brief, warm, report, &stop)
                 .await;
             (end, Open::Worker(held))
         }
         Socket::Tasks(socket) => {
             let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
-            let end = media.bridge.run(leg, brief, warm, report, stop).await;
+            let end = bridge.run(leg, brief, warm, report, stop).await;
             (end, Open::Tasks(pumps))
         }
     }
@@ -421,10 +434,10 @@ fn unusable(error: &std::io::Error) -> BridgeEnd {
 }
 
 /// Who left first. A talk that was closed here because the carrier said the call was over is no
-/// evidence that we ended it.
+/// evidence that we ended it; one that reached a limit says so.
 fn evidence(media: &Media, end: &BridgeEnd) -> Option<Party> {
     end.by
-        .filter(|by| *by != Party::System || media.stop.is_cancelled())
+        .filter(|by| *by != Party::System || end.detail.is_some() || media.stop.is_cancelled())
 }
 
 /// What the agent is told: the campaign's texts with the contact's values, and every value by name.
@@ -459,6 +472,7 @@ fn brief(talk: &Talk) -> Brief {
 async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEvent>) {
     // Of keys that are pressed again and again, one is a wish.
     let mut wishes = BTreeSet::new();
+    let mut turns = BTreeSet::new();
     while let Some(event) = reports.recv().await {
         match event {
             BridgeEvent::AgentJoined {
@@ -490,6 +504,13 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
                 }
             }
             BridgeEvent::Line(line) => {
+                if line.speaker == Party::Callee
+                    && line.is_final
+                    && turns.insert(line.turn)
+                    && is_held_by(&talk.step.machines, turns.len())
+                {
+                    tell(&engine, &talk, SignalKind::TalkHeld).await;
+                }
                 log(
                     &engine,
                     &talk,
@@ -502,6 +523,12 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
             }
         }
     }
+}
+
+/// Whether a talk begins to count as held with a person at the callee's `n`th turn.
+fn is_held_by(machines: &MachinePolicy, n: usize) -> bool {
+    let turns = machines.held.turns.and_then(|n| usize::try_from(n).ok());
+    machines.mode != DetectionMode::Off && turns == Some(n)
 }
 
 /// Sees to it that the callee is called no more (F-71). Of all that is saved about a talk this is what

@@ -20,6 +20,7 @@ use tokio_tungstenite::{
 
 use super::*;
 use crate::{
+    bridge::TalkLimits,
     domain::{attempt::Party, event::TranscriptLine},
     websocket,
 };
@@ -333,6 +334,33 @@ async fn a_dead_line_ends() {
 }
 
 // proves F-35
+// proves F-36
+#[tokio::test]
+async fn an_agent_that_never_says_a_word_is_not_waited_for() {
+    let limits = TalkLimits {
+        first_words: Some(Duration::from_millis(200)),
+        ..TalkLimits::default()
+    };
+    let settings = BridgeSettings {
+        limits,
+        ..settings()
+    };
+    let (open, opened) = oneshot::channel();
+    open.send(Ok(())).unwrap();
+    let mut scene = start_with(settings, opened).await;
+    assert_eq!(hear(&mut scene.agent).await, "hello");
+    let failed = loop {
+        match scene.event().await {
+            Some(BridgeEvent::AgentFailed { detail }) => break detail,
+            // A slow machine may not see it ready in time.
+            Some(_) => {}
+            None => panic!("no failure was reported"),
+        }
+    };
+    assert!(failed.contains("said nothing"), "{failed}");
+    assert_eq!(scene.end().await.by, Some(Party::Agent));
+}
+
 #[tokio::test]
 async fn a_refused_agent_is_told_and_the_callee_is_let_go() {
     let (open, opened) = oneshot::channel();

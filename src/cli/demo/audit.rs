@@ -198,6 +198,8 @@ mod tests {
             answered_at: answered.then(|| at(created + 1)),
             ended_at: ended.map(at),
             outcome: None,
+            beeps_at: None,
+            announcements: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::domain::{
     attempt::{Attempt, AttemptState, CallFacts, ReleaseReason},
     campaign::CampaignStatus,
     ids::CallSid,
+    machine::{AnsweredBy, MachinePolicy},
     outcome::Outcome,
     place::Place,
     quality::{self, Reception},
@@ -14,8 +15,11 @@ use crate::domain::{
 };
 
 /// How an attempt ended, from what the carrier says and what is known of the talk.
-pub(super) fn judge(end: &CallEnd, facts: &CallFacts) -> Outcome {
+pub(super) fn judge(end: &CallEnd, facts: &CallFacts, machines: Option<&MachinePolicy>) -> Outcome {
     match end {
+        CallEnd::Completed if machines.is_some_and(|policy| policy.is_machine(facts)) => {
+            Outcome::Voicemail
+        }
         CallEnd::Completed if facts.conversation.is_some() => Outcome::Answered,
         CallEnd::Completed if facts.agent_failure.is_some() => Outcome::AgentUnavailable,
         CallEnd::Completed => Outcome::Abandoned,
@@ -57,6 +61,7 @@ pub(super) fn end(
     let policy = &snapshot.campaign.retry;
     let retry_at = retry::next_due(policy, &tally, attempt.id, n_counted, &outcome, now)
         .filter(|_| snapshot.campaign.status != CampaignStatus::Cancelled)
+        .filter(|_| !is_fax(&attempt.facts, &outcome))
         .map(|due_at| at_another_hour(snapshot, due_at, &attempt));
     let next_step = snapshot.enrollment.cursor + 1;
     let goes_on =
@@ -78,6 +83,12 @@ pub(super) fn end(
     }
     decision.effects.extend(watch);
     decision
+}
+
+/// Whether a fax answered: it is none of the machines that a person has beside the phone.
+fn is_fax(facts: &CallFacts, outcome: &Outcome) -> bool {
+    let by = facts.answered_by.map(|detected| detected.by);
+    *outcome == Outcome::Voicemail && by == Some(AnsweredBy::Fax)
 }
 
 /// The due time, moved to another part of the person's day than this attempt's where the policy says

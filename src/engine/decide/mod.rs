@@ -22,6 +22,7 @@ use crate::domain::{
     enrollment::{Enrollment, EnrollmentState},
     event::{Event, EventKind, Moment},
     ids::{AttemptId, CallSid},
+    machine::{Detection, Speech},
     outcome::{Fault, Outcome},
     person::Person,
     phone::PhoneNumber,
@@ -29,7 +30,7 @@ use crate::domain::{
     register::Registers,
     rules::{self, DecisionRecord, Facts, Rule, RuleSet, Verdict},
     signal::{Signal, SignalKind},
-    step::Step,
+    step::{Step, VoiceCall},
     window::Opening,
 };
 
@@ -294,6 +295,15 @@ pub enum Effect {
         ring_timeout: Duration,
         /// How long the call may last.
         max_duration: Duration,
+        /// Whether and how the carrier listens for machines.
+        detection: Option<Detection>,
+    },
+    /// Speak to who is on the line in the agent's place, and end the call then.
+    Speak {
+        /// Which call.
+        sid: CallSid,
+        /// What.
+        speech: Speech,
     },
     /// End a call at the carrier.
     EndCall {
@@ -444,6 +454,7 @@ fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
         attempt,
         ring_timeout: call.ring_timeout,
         max_duration: call.max_duration,
+        detection: call.machines.detection(),
     });
     decision
 }
@@ -638,6 +649,13 @@ impl Snapshot<'_> {
 
     fn moment(&self, attempt: AttemptId, moment: Moment, now: Timestamp) -> Event {
         self.event(EventKind::Timeline { attempt, moment }, now)
+    }
+
+    /// What an attempt was to do; none where the campaign has no such step any more.
+    fn voice_call(&self, attempt: &Attempt) -> Option<&VoiceCall> {
+        let step = self.campaign.steps.get(usize::from(attempt.step))?;
+        let Step::VoiceCall(call) = step;
+        Some(call)
     }
 
     /// The longest that a call of the present step may ring and last.

@@ -282,8 +282,8 @@ fn is_overdue(snapshot: &Snapshot<'_>, open: &Attempt, now: Timestamp) -> bool {
     let (ring, length) = snapshot.call_limits();
     match &open.state {
         AttemptState::Connected { since, .. } => {
-            open.facts.media_ended_at.is_some()
-                || open.facts.ended_by.is_some()
+            let is_ending = open.facts.media_ended_at.is_some() || open.facts.ended_by.is_some();
+            is_ending && now >= told::speaks_until(snapshot, open)
                 || now >= *since + length + snapshot.timing.talk
         }
         AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {

@@ -15,6 +15,9 @@ use crate::domain::{
     signal::CallEnd,
 };
 
+/// What answering machines cause.
+mod machines;
+
 const NOW: Timestamp = campaigns::NOW;
 
 fn after(seconds: i64) -> Timestamp {

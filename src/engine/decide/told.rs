@@ -8,8 +8,10 @@ use crate::domain::{
     enrollment::EnrollmentState,
     event::{Event, Moment},
     ids::CallSid,
+    machine::{Detected, Response},
     outcome::Outcome,
     signal::{CallEnd, Signal, SignalKind},
+    step::speaking_time,
 };
 
 /// A signal about the open attempt.
@@ -32,15 +34,18 @@ pub(super) fn told(
     let mut attempt = open.clone();
     attempt.facts = with_facts(&open.facts, signal);
     if let SignalKind::Over { end, .. } = &signal.kind {
-        let outcome = ending::judge(end, &attempt.facts);
+        let machines = snapshot.voice_call(open).map(|call| &call.machines);
+        let outcome = ending::judge(end, &attempt.facts, machines);
         return ending::end(snapshot, attempt, Some(sid), outcome, now);
     }
     if let Some(state) = advance(&open.state, &sid, signal) {
         attempt.state = state;
     }
+    let response = respond(snapshot, open, &mut attempt, &sid, &signal.kind, now);
     if attempt == *open {
         return Decision::default();
     }
+    let has_left = attempt.facts.message_at.is_some() && open.facts.message_at.is_none();
     let check_at = check_at(snapshot, &attempt, now);
     let mut decision = snapshot.keep_open(attempt, check_at, now);
     if let (Some(change), Some(moment)) =
@@ -48,11 +53,51 @@ pub(super) fn told(
     {
         change.events.push(moment);
     }
+    if let Some(change) = &mut decision.save
+        && has_left
+    {
+        let moment = snapshot.moment(open.id, Moment::LeavingMessage, now);
+        change.events.push(moment);
+    }
+    decision.effects.extend(response);
     decision.effects.extend(agent_note(open, &signal.kind));
     if bound.is_none() && is_unwanted(snapshot, open) {
         decision.effects.push(Effect::EndCall { sid });
     }
     decision
+}
+
+/// What follows from a verdict on who answered, which comes once. A carrier that waits to be told is
+/// told by the answer to its question.
+fn respond(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    attempt: &mut Attempt,
+    sid: &CallSid,
+    kind: &SignalKind,
+    now: Timestamp,
+) -> Option<Effect> {
+    let SignalKind::Detected { is_asking, .. } = kind else {
+        return None;
+    };
+    let is_ending = open.facts.ended_by.is_some() || open.facts.media_ended_at.is_some();
+    if open.facts.answered_by.is_some() || is_ending {
+        return None;
+    }
+    let call = snapshot.voice_call(open)?;
+    let effect = match call.machines.response(&attempt.facts) {
+        Response::CarryOn => return None,
+        Response::HangUp => Effect::EndCall { sid: sid.clone() },
+        Response::Leave(message) => {
+            attempt.facts.message_at = Some(now);
+            Effect::Speak {
+                sid: sid.clone(),
+                speech: call.speech(message, snapshot.enrollment),
+            }
+        }
+    };
+    attempt.facts.ended_by = Some(Party::System);
+    (!is_asking).then_some(effect)
 }
 
 /// What an agent's coming or not coming says about the calls after this one.
@@ -118,6 +163,8 @@ fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<Attem
             | SignalKind::Placed
             | SignalKind::AgentJoined { .. }
             | SignalKind::AgentSpoke
+            | SignalKind::TalkHeld
+            | SignalKind::Detected { .. }
             | SignalKind::AgentFailed { .. }
             | SignalKind::MediaEnded { .. }
             | SignalKind::Over { .. },
@@ -169,6 +216,13 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
                 facts.first_audio_after = signal.at.duration_since(answered_at).try_into().ok();
             }
         }
+        SignalKind::TalkHeld => {
+            facts.held_at.get_or_insert(signal.at);
+        }
+        SignalKind::Detected { by, .. } => {
+            let (by, at) = (*by, signal.at);
+            facts.answered_by.get_or_insert(Detected { by, at });
+        }
         SignalKind::AgentFailed { detail } => {
             facts.agent_failure.get_or_insert_with(|| detail.clone());
         }
@@ -192,7 +246,7 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
         | AttemptState::Connected { .. }
             if facts.ended_by.is_some() || facts.media_ended_at.is_some() =>
         {
-            now + timing.hangup
+            (now + timing.hangup).max(speaks_until(snapshot, attempt) + timing.hangup)
         }
         AttemptState::Connected { since, .. } => (*since + length + timing.talk)
             .min(now + timing.going_on)
@@ -214,6 +268,22 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
     }
 }
 
+/// Until when the carrier may be speaking to the callee in our place: such a call is not to be cut.
+/// In the past for a call in which it is not.
+pub(super) fn speaks_until(snapshot: &Snapshot<'_>, attempt: &Attempt) -> Timestamp {
+    let facts = &attempt.facts;
+    let Some(call) = snapshot.voice_call(attempt) else {
+        return attempt.reserved_at;
+    };
+    let message = facts.message_at.map(|at| at + call.message_time());
+    let sentence = facts
+        .media_ended_at
+        .filter(|_| facts.was_left_alone())
+        .zip(call.silence.sentence.as_ref())
+        .map(|(at, sentence)| at + speaking_time(sentence));
+    message.max(sentence).unwrap_or(attempt.reserved_at)
+}
+
 /// The timeline's line for a signal that says something new besides a state.
 fn moment_of(
     snapshot: &Snapshot<'_>,
@@ -222,6 +292,9 @@ fn moment_of(
     now: Timestamp,
 ) -> Option<Event> {
     let moment = match &signal.kind {
+        SignalKind::Detected { by, .. } if open.facts.answered_by.is_none() => {
+            Moment::Detected { by: *by }
+        }
         SignalKind::MediaStarted { .. } => Moment::MediaStarted,
         SignalKind::AgentJoined { conversation, .. } => Moment::AgentJoined {
             conversation: conversation.clone(),
@@ -234,6 +307,8 @@ fn moment_of(
         | SignalKind::Ringing
         | SignalKind::Answered
         | SignalKind::AgentSpoke
+        | SignalKind::TalkHeld
+        | SignalKind::Detected { .. }
         | SignalKind::Over { .. } => return None,
     };
     Some(snapshot.moment(open.id, moment, now))
@@ -246,8 +321,11 @@ fn shows_life(kind: &SignalKind) -> bool {
         | SignalKind::Answered
         | SignalKind::MediaStarted { .. }
         | SignalKind::AgentJoined { .. }
-        | SignalKind::AgentSpoke => true,
-        SignalKind::AgentFailed { .. }
+        | SignalKind::AgentSpoke
+        | SignalKind::TalkHeld => true,
+        // A verdict may come after the end.
+        SignalKind::Detected { .. }
+        | SignalKind::AgentFailed { .. }
         | SignalKind::MediaEnded { .. }
         | SignalKind::Over { .. } => false,
     }
@@ -278,10 +356,14 @@ fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Decisi
         return Decision::default();
     }
     let mut state = snapshot.enrollment.state.clone();
-    if let AttemptState::Ended { outcome, .. } = &mut attempt.state
+    if let AttemptState::Ended { outcome, at, .. } = &mut attempt.state
         && matches!(outcome, Outcome::Abandoned | Outcome::AgentUnavailable)
     {
-        *outcome = ending::judge(&CallEnd::Completed, &attempt.facts);
+        let mut facts = attempt.facts.clone();
+        // A verdict after the end is a fact, and changes nothing (F-26).
+        facts.answered_by = facts.answered_by.filter(|detected| detected.at <= *at);
+        let machines = snapshot.voice_call(past).map(|call| &call.machines);
+        *outcome = ending::judge(&CallEnd::Completed, &facts, machines);
         if let EnrollmentState::Finished {
             outcome: Some(last),
             ..

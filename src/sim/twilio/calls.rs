@@ -178,6 +178,8 @@ fn facts(call: &Call) -> CallFacts {
         answered_at: None,
         ended_at: None,
         outcome: None,
+        beeps_at: None,
+        announcements: Vec::new(),
     }
 }
 

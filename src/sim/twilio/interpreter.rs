@@ -17,7 +17,7 @@ use super::{
     twiml::{self, Link, Verb},
     webhook::{self, WebhookFailure, call_fields, field},
 };
-use crate::sim::{callee::Reaction, mouth::Mouth, simulation::Simulation};
+use crate::sim::{callee::Reaction, ledger::Announcement, mouth::Mouth, simulation::Simulation};
 
 /// The answered call that a document runs on.
 pub struct Line<'a> {
@@ -201,8 +201,11 @@ async fn fetch(
 
 async fn run_verb(line: &mut Line<'_>, verb: Verb, over: &CancellationToken) -> Flow {
     match verb {
-        Verb::Say { n_chars } => pass(line, SPEECH_PER_CHAR * n_chars as u32, over).await,
-        Verb::Play => pass(line, TYPICAL_RECORDING, over).await,
+        Verb::Say { text } => {
+            let length = SPEECH_PER_CHAR * text.chars().count() as u32;
+            announce(line, text, length, over).await
+        }
+        Verb::Play { url } => announce(line, url, TYPICAL_RECORDING, over).await,
         Verb::Pause(length) => pass(line, length, over).await,
         Verb::Hangup | Verb::Reject => Flow::End,
         Verb::Redirect(link) => follow(line, &link, Vec::new()),
@@ -231,6 +234,26 @@ async fn run_verb(line: &mut Line<'_>, verb: Verb, over: &CancellationToken) -> 
 const SPEECH_PER_CHAR: Duration = Duration::from_millis(60);
 /// Recordings are not fetched; each takes as long as a short announcement.
 const TYPICAL_RECORDING: Duration = Duration::from_secs(4);
+
+/// Speaks or plays `content`, which is written down.
+async fn announce(
+    line: &Line<'_>,
+    content: String,
+    lifelike: Duration,
+    over: &CancellationToken,
+) -> Flow {
+    let began_at = line.simulation.now();
+    let flow = pass(line, lifelike, over).await;
+    let announcement = Announcement {
+        began_at,
+        content,
+        is_whole: matches!(flow, Flow::NextVerb),
+    };
+    line.simulation
+        .ledger
+        .announced(&line.call.sid, announcement);
+    flow
+}
 
 /// Lets `lifelike` pass at the simulator's pace.
 async fn pass(line: &Line<'_>, lifelike: Duration, over: &CancellationToken) -> Flow {

@@ -17,7 +17,7 @@ use super::{
     webhook::field,
 };
 use crate::sim::{
-    callee::{Reaction, Voice},
+    callee::{Behaviour, Reaction, Voice},
     mouth::Mouth,
     simulation::Simulation,
 };
@@ -148,7 +148,12 @@ async fn talk(
     if !call.answer(simulation.now()) {
         return Ending::canceled(true);
     }
-    simulation.ledger.call_answered(&call.sid, simulation.now());
+    let now = simulation.now();
+    simulation.ledger.call_answered(&call.sid, now);
+    if person.is_machine {
+        let beeps_at = now + person.voice.length();
+        simulation.ledger.call_beeps(&call.sid, beeps_at);
+    }
     announce(simulation, call, Announcement::of(Progress::Answered));
     let over = CancellationToken::new();
     let gone = CancellationToken::new();
@@ -162,7 +167,7 @@ async fn talk(
         base: None,
     };
     let mut conversation = pin!(async {
-        detect_machine(&mut line, person.is_machine, &over).await;
+        detect_machine(&mut line, &person, &over).await;
         let first = call.order.source.clone();
         interpreter::run(&mut line, first, &mut redirects, &over).await;
     });
@@ -183,20 +188,35 @@ async fn talk(
     Ending::new(Status::Completed, 200)
 }
 
+/// How long after the beep the detection is sure of it.
+const HEARS_BEEP: Duration = Duration::from_millis(200);
+
 /// Starts the detection that the dialer asked for and, if instructions depend on it, waits.
-async fn detect_machine(line: &mut Line<'_>, is_machine: bool, over: &CancellationToken) {
+async fn detect_machine(line: &mut Line<'_>, person: &Person<'_>, over: &CancellationToken) {
     let Some(detection) = &line.call.order.machine_detection else {
         return;
     };
-    let (answered_by, lifelike) = match (is_machine, detection.waits_for_end) {
-        (false, _) => ("human", Duration::from_secs(3)),
-        (true, false) => ("machine_start", Duration::from_secs(4)),
-        (true, true) => ("machine_end_beep", Duration::from_secs(13)),
-    };
     let simulation = line.simulation;
-    let delay = simulation
-        .pace
-        .shorten_to(lifelike, Duration::from_millis(100));
+    let undetected = &simulation.config.undetected;
+    if undetected
+        .iter()
+        .any(|end| line.call.order.to.ends_with(end))
+    {
+        return;
+    }
+    let after = |seconds| {
+        let lifelike = Duration::from_secs(seconds);
+        simulation
+            .pace
+            .shorten_to(lifelike, Duration::from_millis(100))
+    };
+    let is_fax = line.call.script.behaviour == Behaviour::Fax;
+    let (answered_by, delay) = match (person.is_machine, detection.waits_for_end) {
+        (false, _) => ("human", after(3)),
+        (true, _) if is_fax => ("fax", after(4)),
+        (true, false) => ("machine_start", after(4)),
+        (true, true) => ("machine_end_beep", person.voice.length() + HEARS_BEEP),
+    };
     match &detection.report {
         VerdictReport::BeforeDocument => {
             if over.run_until_cancelled(sleep(delay)).await.is_some() {

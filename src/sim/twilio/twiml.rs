@@ -10,9 +10,11 @@ use super::fields::{Method, method};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
     Say {
-        n_chars: usize,
+        text: String,
     },
-    Play,
+    Play {
+        url: String,
+    },
     Pause(Duration),
     Hangup,
     /// Refuses an incoming call; ends any other.
@@ -81,9 +83,11 @@ impl Verb {
     fn read(element: &Element) -> Result<Self, BadDocument> {
         match element.name.as_str() {
             "Say" => Ok(Verb::Say {
-                n_chars: element.text.trim().chars().count(),
+                text: element.text.trim().to_owned(),
             }),
-            "Play" => Ok(Verb::Play),
+            "Play" => Ok(Verb::Play {
+                url: element.text.trim().to_owned(),
+            }),
             "Pause" => {
                 let seconds = element.number("length", 1, 13910)?;
                 Ok(Verb::Pause(Duration::from_secs(seconds)))
@@ -296,7 +300,9 @@ mod tests {
             "https://d.example/after?a=1&b=2"
         );
         let expected = [
-            Verb::Say { n_chars: 9 },
+            Verb::Say {
+                text: "Good&bye.".to_owned(),
+            },
             Verb::Pause(Duration::from_secs(2)),
             Verb::Hangup,
         ];

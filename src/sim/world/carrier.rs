@@ -21,6 +21,7 @@ use crate::{
     domain::{
         Timestamp,
         ids::{AttemptId, CallSid, TenantId},
+        machine::Speech,
         outcome::{Fault, FaultClass},
         phone::PhoneNumber,
         signal::{CallEnd, SignalKind},
@@ -164,6 +165,11 @@ impl Carrier for InProcessCarrier {
         self.control.scene.lock().end_call(sid);
         self.control.may_break().await;
         Ok(())
+    }
+
+    /// Takes no time here: the call ends at once.
+    async fn speak(&self, sid: &CallSid, _speech: &Speech) -> Result<(), CarrierError> {
+        self.end(sid).await
     }
 }
 
@@ -577,7 +583,9 @@ fn name(kind: &SignalKind) -> &'static str {
         SignalKind::Ringing => "ringing",
         SignalKind::Answered => "answered",
         SignalKind::Over { .. } => "over",
+        SignalKind::Detected { .. } => "detected",
         SignalKind::MediaStarted { .. }
+        | SignalKind::TalkHeld
         | SignalKind::AgentJoined { .. }
         | SignalKind::AgentSpoke
         | SignalKind::AgentFailed { .. }

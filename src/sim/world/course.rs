@@ -22,10 +22,11 @@ use crate::{
         consent::Consent,
         holiday::Holidays,
         ids::{AttemptId, CampaignId, ContactId, EnrollmentId, NodeId, TenantId},
+        machine::MachinePolicy,
         phone::{PhoneNumber, Region},
         place::Place,
         signal::CallEnd,
-        step::{Step as CampaignStep, VoiceCall},
+        step::{Silence, Step as CampaignStep, VoiceCall},
         text::Template,
     },
     store::{EnrollmentFilter, PageRequest, Store},
@@ -519,6 +520,9 @@ fn draft(id: CampaignId, plan: &CampaignPlan) -> Campaign {
         ring_timeout: VoiceCall::RING.0,
         max_duration: Duration::from_secs(15),
         opt_out_key: None,
+        silence: Silence::default(),
+        machines: MachinePolicy::default(),
+        spoken_language: None,
     });
     Campaign {
         id,

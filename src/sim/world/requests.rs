@@ -394,7 +394,7 @@ async fn talk(
     }
     let by = Some(Party::Callee);
     drop(tell(SignalKind::MediaEnded { by }).await);
-    drop(engine.was_left_alone(attempt).await);
+    drop(engine.after_talk(attempt).await);
 }
 
 /// Waits that long; false when the call is over before.

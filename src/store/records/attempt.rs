@@ -18,6 +18,7 @@ use crate::domain::{
     ids::{
         AgentVendor, AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId,
     },
+    machine::{AnsweredBy, Detected},
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     place::ZoneSource,
@@ -177,6 +178,44 @@ enum ReleaseShape {
     Unreachable,
 }
 
+/// A verdict by its name.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AnsweredBy", rename_all = "camelCase")]
+pub enum AnsweredByShape {
+    Human,
+    Machine,
+    MachineReady,
+    Fax,
+    Unknown,
+}
+
+/// A verdict with its time, or null.
+mod detected_option {
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Detected")]
+    struct Shape {
+        #[serde(with = "AnsweredByShape")]
+        by: AnsweredBy,
+        #[serde(with = "millis")]
+        at: Timestamp,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Value(#[serde(with = "Shape")] Detected);
+
+    pub fn serialize<S: Serializer>(detected: &Option<Detected>, to: S) -> Result<S::Ok, S::Error> {
+        detected.map(Value).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Detected>, D::Error> {
+        Ok(Option::<Value>::deserialize(from)?.map(|value| value.0))
+    }
+}
+
 /// Facts that are not known are left out: most of a call's life has few.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "CallFacts", rename_all = "camelCase")]
@@ -210,6 +249,24 @@ struct FactsShape {
         with = "millis_option"
     )]
     media_ended_at: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "detected_option"
+    )]
+    answered_by: Option<Detected>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis_option"
+    )]
+    held_at: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis_option"
+    )]
+    message_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
     conversation: Option<ConversationId>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]

@@ -9,20 +9,21 @@ use super::{
     policy::PolicyShape,
     record,
     wire::{
-        duration_ms, duration_ms_option, millis, millis_option, per_second, region, template, text,
-        text_option,
+        duration_ms, duration_ms_option, millis, millis_option, per_second, region, template,
+        template_option, text, text_option,
     },
 };
 use crate::domain::{
     Timestamp,
     campaign::{Brake, Campaign, CampaignStatus, PauseReason, Policy},
     ids::{AgentVendor, CampaignId, TenantId},
+    machine::{DetectionMode, HeldRule, MachinePolicy, Message, OnMachine, Tuning},
     outcome::{Fault, RetryKind},
     pacing::{CallRate, PacingLimits, Ramp},
     phone::Region,
     profile::Share,
     retry::{RetryDelay, RetryPolicy, RetryRule},
-    step::{Step, VoiceCall},
+    step::{Silence, Step, VoiceCall},
     text::Template,
 };
 
@@ -130,10 +131,88 @@ struct VoiceCallShape {
     /// Records from before there was one have the usual key.
     #[serde(default = "usual_opt_out_key")]
     opt_out_key: Option<char>,
+    #[serde(with = "SilenceShape", default)]
+    silence: Silence,
+    #[serde(with = "MachinesShape", default)]
+    machines: MachinePolicy,
+    #[serde(default)]
+    spoken_language: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Silence", rename_all = "camelCase")]
+struct SilenceShape {
+    #[serde(rename = "firstWordsWithinMs", with = "duration_ms_option")]
+    first_words_within: Option<Duration>,
+    #[serde(rename = "bothWithinMs", with = "duration_ms_option")]
+    both_within: Option<Duration>,
+    #[serde(with = "template_option")]
+    sentence: Option<Template>,
 }
 
 fn usual_opt_out_key() -> Option<char> {
     Some(VoiceCall::OPT_OUT_KEY)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "MachinePolicy", rename_all = "camelCase")]
+struct MachinesShape {
+    #[serde(with = "DetectionModeShape")]
+    mode: DetectionMode,
+    #[serde(with = "OnMachineShape")]
+    on_machine: OnMachine,
+    unknown_is_machine: bool,
+    #[serde(with = "HeldShape")]
+    held: HeldRule,
+    #[serde(with = "TuningShape")]
+    tuning: Tuning,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DetectionMode", rename_all = "camelCase")]
+enum DetectionModeShape {
+    Off,
+    Async,
+    BeforeConnecting,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OnMachine", tag = "name", rename_all = "camelCase")]
+enum OnMachineShape {
+    HangUp,
+    LeaveMessage {
+        #[serde(with = "MessageShape")]
+        message: Message,
+    },
+    CarryOn,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Message", rename_all = "camelCase")]
+enum MessageShape {
+    Text(#[serde(with = "template")] Template),
+    Audio(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HeldRule", rename_all = "camelCase")]
+struct HeldShape {
+    turns: Option<u32>,
+    #[serde(rename = "afterMs", with = "duration_ms_option")]
+    after: Option<Duration>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Tuning", rename_all = "camelCase")]
+struct TuningShape {
+    #[serde(rename = "timeoutMs", with = "duration_ms_option")]
+    timeout: Option<Duration>,
+    #[serde(rename = "speechMs", with = "duration_ms_option")]
+    speech: Option<Duration>,
+    #[serde(rename = "speechEndMs", with = "duration_ms_option")]
+    speech_end: Option<Duration>,
+    #[serde(rename = "silenceMs", with = "duration_ms_option")]
+    silence: Option<Duration>,
 }
 
 #[derive(Serialize, Deserialize)]

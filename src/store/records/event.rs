@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attempt::AnsweredByShape,
     fault::{PartyShape, party_option},
     record,
     suppression::source,
@@ -13,6 +14,7 @@ use crate::domain::{
     attempt::Party,
     event::{Event, EventKind, Moment, TranscriptLine},
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
+    machine::AnsweredBy,
     suppression::SuppressionSource,
 };
 
@@ -105,6 +107,11 @@ enum MomentShape {
     AgentFailed {
         detail: String,
     },
+    Detected {
+        #[serde(with = "AnsweredByShape")]
+        by: AnsweredBy,
+    },
+    LeavingMessage,
     Interrupted,
     KeyPressed {
         digit: char,

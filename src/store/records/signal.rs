@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attempt::AnsweredByShape,
     fault::{FaultShape, party_option},
     record,
     wire::{duration_ms_option, millis, text, text_option},
@@ -14,6 +15,7 @@ use crate::{
         Timestamp,
         attempt::Party,
         ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid, TenantId},
+        machine::AnsweredBy,
         outcome::Fault,
         signal::{CallEnd, Signal, SignalKind},
     },
@@ -79,6 +81,12 @@ enum KindShape {
         vendor: AgentVendor,
     },
     AgentSpoke,
+    TalkHeld,
+    Detected {
+        #[serde(with = "AnsweredByShape")]
+        by: AnsweredBy,
+        is_asking: bool,
+    },
     AgentFailed {
         detail: String,
     },

@@ -7,6 +7,7 @@ use crate::domain::{
     campaign::{CampaignStatus, PauseReason, tests::campaign},
     enrollment::{CallRecord, Enrollment, EnrollmentState},
     ids::{AttemptId, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
+    machine::{AnsweredBy, Detected, MachinePolicy, Message, OnMachine},
     outcome::{Fault, FaultClass, Outcome, RetryKind},
     pacing::{CallRate, Ramp},
     place::ZoneSource,
@@ -58,6 +59,11 @@ fn attempt(state: AttemptState) -> Attempt {
             duration: Some(Duration::from_millis(1500)),
             ended_by: Some(Party::Callee),
             vendor: Some("vapi".parse().unwrap()),
+            answered_by: Some(Detected {
+                by: AnsweredBy::MachineReady,
+                at: NOW,
+            }),
+            held_at: Some(NOW),
             ..CallFacts::default()
         },
     }
@@ -239,6 +245,24 @@ fn a_step_from_before_there_was_an_opt_out_key_has_the_usual_one() {
     let json = to_json(&CampaignRecord(campaign.clone()));
     let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
     assert_eq!(read.0, campaign);
+}
+
+#[test]
+fn what_is_done_about_machines_reads_back() {
+    let mut campaign = campaign(CampaignStatus::Draft);
+    let text = Message::Text(crate::domain::text::Template::parse("Hi {{name}}").unwrap());
+    let audio = Message::Audio("https://a.example/1.mp3".to_owned());
+    let left = [text, audio].map(|message| OnMachine::LeaveMessage { message });
+    for on_machine in left.into_iter().chain([OnMachine::CarryOn]) {
+        let Step::VoiceCall(call) = &mut campaign.steps[0];
+        call.machines = MachinePolicy {
+            on_machine,
+            ..MachinePolicy::default()
+        };
+        let json = to_json(&CampaignRecord(campaign.clone()));
+        let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
+        assert_eq!(read.0, campaign);
+    }
 }
 
 #[test]

@@ -125,6 +125,24 @@ pub mod template {
     }
 }
 
+/// A template, or null.
+pub mod template_option {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(template: &Option<Template>, to: S) -> Result<S::Ok, S::Error> {
+        match template {
+            Some(template) => to.serialize_some(template.source()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Template>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| Template::parse(&text).map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
 /// Countries as two letters.
 pub mod region {
     use super::*;

@@ -11,12 +11,19 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
 use crate::{
-    domain::{Timestamp, ids::CallSid, phone::PhoneNumber, signal::SignalKind},
+    domain::{
+        Timestamp,
+        ids::CallSid,
+        machine::{Detection, Speech, Tuning},
+        phone::PhoneNumber,
+        signal::SignalKind,
+    },
     telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall},
 };
 
 use super::{
     reply::{CallPage, CallResource, CreatedCall, Reply, may_be_since},
+    twiml,
     urls::CallbackUrls,
 };
 
@@ -330,6 +337,61 @@ impl Carrier for TwilioCarrier {
         }
         reply.read::<CallResource>(rand::random()).map(|_call| ())
     }
+
+    /// Replaces the instructions that the call runs by.
+    async fn speak(&self, sid: &CallSid, speech: &Speech) -> Result<(), CarrierError> {
+        let url = self.url(&format!("Calls/{sid}"));
+        let form = [("Twiml", twiml::speech(speech))];
+        let reply = self
+            .send_repeatable(|| self.client.post(url.clone()).form(&form))
+            .await?;
+        if reply.means_over() {
+            return Ok(());
+        }
+        reply.read::<CallResource>(rand::random()).map(|_call| ())
+    }
+}
+
+fn milliseconds(length: Duration) -> String {
+    length.as_millis().to_string()
+}
+
+/// The fields that ask for a detection of machines; the carrier's own values where there is none.
+fn detection_fields(
+    detection: &Detection,
+    request: &CallRequest,
+    callbacks: &CallbackUrls,
+) -> Vec<(&'static str, String)> {
+    let mode = if detection.waits_for_greeting {
+        "DetectMessageEnd"
+    } else {
+        "Enable"
+    };
+    let mut fields = vec![("MachineDetection", mode.to_owned())];
+    if !detection.is_before_connecting {
+        let verdict = callbacks.verdict_with_retries(request.attempt);
+        fields.push(("AsyncAmd", "true".to_owned()));
+        fields.push(("AsyncAmdStatusCallback", verdict));
+    }
+    let Tuning {
+        timeout,
+        speech,
+        speech_end,
+        silence,
+    } = detection.tuning;
+    let seconds = timeout.map(|it| it.as_secs().to_string());
+    let tuned = [
+        ("MachineDetectionTimeout", seconds),
+        ("MachineDetectionSpeechThreshold", speech.map(milliseconds)),
+        (
+            "MachineDetectionSpeechEndThreshold",
+            speech_end.map(milliseconds),
+        ),
+        ("MachineDetectionSilenceTimeout", silence.map(milliseconds)),
+    ];
+    let tuned = tuned.into_iter();
+    fields.extend(tuned.filter_map(|(name, value)| value.map(|value| (name, value))));
+    fields
 }
 
 fn is_over(reply: &Reply) -> bool {
@@ -361,6 +423,9 @@ fn creation_form(request: &CallRequest, callbacks: &CallbackUrls) -> Vec<(&'stat
     }
     form.push(("Timeout", seconds(request.ring_timeout, MAX_RING)));
     form.push(("TimeLimit", seconds(request.max_duration, MAX_LENGTH)));
+    if let Some(detection) = &request.detection {
+        form.extend(detection_fields(detection, request, callbacks));
+    }
     form
 }
 

@@ -82,6 +82,7 @@ fn request() -> CallRequest {
         from: "+15005550006".parse().unwrap(),
         ring_timeout: Duration::from_millis(24_500),
         max_duration: Duration::from_secs(900),
+        detection: None,
     }
 }
 
@@ -303,4 +304,64 @@ fn a_secret_does_not_show() {
         callbacks: CallbackUrls::new("https://d.example.com").unwrap(),
     };
     assert!(!format!("{config:?}").contains("hush"));
+}
+
+// proves F-26
+#[tokio::test]
+async fn a_detection_is_asked_for_as_the_campaign_has_it() {
+    let created = (201, r#"{"sid":"CA1","status":"queued"}"#);
+    let (carrier, script) = carrier(&[created, created]).await;
+    let mut detection = Detection {
+        is_before_connecting: false,
+        waits_for_greeting: true,
+        tuning: Tuning::default(),
+    };
+    let asking = |detection| CallRequest {
+        detection: Some(detection),
+        ..request()
+    };
+    carrier.place(&asking(detection)).await.unwrap();
+    detection.is_before_connecting = true;
+    detection.waits_for_greeting = false;
+    detection.tuning = Tuning {
+        timeout: Some(Duration::from_secs(20)),
+        speech: Some(Duration::from_millis(2000)),
+        speech_end: Some(Duration::from_millis(900)),
+        silence: Some(Duration::from_millis(4000)),
+    };
+    carrier.place(&asking(detection)).await.unwrap();
+    let fields: Vec<String> = asked(&script)
+        .iter()
+        .map(|request| request.split_once("&TimeLimit=900").unwrap().1.to_owned())
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "&MachineDetection=DetectMessageEnd&AsyncAmd=true&AsyncAmdStatusCallback=https%3A%2F%2F\
+             d.example.com%2Fwebhooks%2Ftwilio%2Famd%2Fatt_00000000000000000000000000000007_1\
+             %23rc%3D2%26rp%3D5xx%2Cct%2Crt",
+            "&MachineDetection=Enable&MachineDetectionTimeout=20\
+             &MachineDetectionSpeechThreshold=2000&MachineDetectionSpeechEndThreshold=900\
+             &MachineDetectionSilenceTimeout=4000",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_call_is_spoken_on_unless_it_is_over() {
+    let answers = [
+        (200, r#"{"sid":"CA1","status":"in-progress"}"#),
+        (400, r#"{"code":21220}"#),
+    ];
+    let (carrier, script) = carrier(&answers).await;
+    let speech = Speech::Audio("https://a.example/1.mp3".to_owned());
+    for _ in answers {
+        carrier.speak(&sid(), &speech).await.unwrap();
+    }
+    let request = &asked(&script)[0];
+    assert!(
+        request.contains("Calls/CA1.json Twiml=%3C%3Fxml"),
+        "{request}"
+    );
+    assert!(request.contains("%3CPlay%3Ehttps%3A%2F%2Fa.example%2F1.mp3"));
 }

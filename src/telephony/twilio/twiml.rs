@@ -1,7 +1,7 @@
 //! What Twilio is told to do with an answered call (TwiML).
 //!
-//! The documents are the templates in `twiml/`, compiled in. Nothing of a contact is written into
-//! them: an attempt's id and a token are all that a call's instructions carry.
+//! The documents are the templates in `twiml/`, compiled in. Every value is escaped: a spoken text may
+//! have a contact's words in it.
 
 use std::{
     borrow::Cow,
@@ -9,6 +9,8 @@ use std::{
 };
 
 use minijinja::{AutoEscape, Environment, context, value::Value};
+
+use crate::domain::machine::Speech;
 
 /// The content type under which Twilio takes instructions.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
@@ -23,7 +25,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for (name, source) in [
         ("connect", include_str!("../../../twiml/connect.xml")),
         ("hangup", include_str!("../../../twiml/hangup.xml")),
-        ("apology", include_str!("../../../twiml/apology.xml")),
+        ("play", include_str!("../../../twiml/play.xml")),
+        ("say", include_str!("../../../twiml/say.xml")),
     ] {
         templates
             .add_template(name, source)
@@ -55,9 +58,12 @@ pub fn connect(
     )
 }
 
-/// Says a sentence of regret and ends the call: for a callee whom no agent could speak to.
-pub fn apology() -> String {
-    render("apology", context! {})
+/// Speaks or plays something, and ends the call.
+pub fn speech(speech: &Speech) -> String {
+    match speech {
+        Speech::Text { text, language } => render("say", context! { text, language }),
+        Speech::Audio(url) => render("play", context! { url }),
+    }
 }
 
 /// Ends the call at once.
@@ -157,7 +163,22 @@ mod tests {
             ["Response", "Connect", "Stream", "Hangup"]
         );
         assert_eq!(names(&hang_up()), ["Response", "Hangup"]);
-        assert_eq!(names(&apology()), ["Response", "Say", "Hangup"]);
+        for language in [None, Some("en-GB")] {
+            let document = speech(&Speech::Text {
+                text: "Sorry & <Dial>+15005550009</Dial>".to_owned(),
+                language: language.map(str::to_owned),
+            });
+            assert_eq!(names(&document), ["Response", "Say", "Hangup"]);
+            assert_eq!(document.contains("language"), language.is_some());
+            assert!(document.contains("Sorry &amp; &lt;Dial&gt;"), "{document}");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_played_from_its_address() {
+        let document = speech(&Speech::Audio("https://a.example/1?a=1&b=2".to_owned()));
+        assert_eq!(names(&document), ["Response", "Play", "Hangup"]);
+        assert!(document.contains("<Play>https://a.example/1?a=1&amp;b=2</Play>"));
     }
 
     // proves F-88

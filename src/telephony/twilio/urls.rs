@@ -62,6 +62,16 @@ impl CallbackUrls {
         self.status(attempt) + RETRY_FRAGMENT
     }
 
+    /// Where the detection of machines tells its verdict, as Twilio signs it.
+    pub fn verdict(&self, attempt: AttemptId) -> String {
+        self.webhook("amd", attempt)
+    }
+
+    /// [`Self::verdict`] with the request to repeat what failed: what Twilio is given.
+    pub fn verdict_with_retries(&self, attempt: AttemptId) -> String {
+        self.verdict(attempt) + RETRY_FRAGMENT
+    }
+
     /// Where the media stream's progress is told.
     pub fn stream(&self, attempt: AttemptId) -> String {
         self.webhook("stream", attempt)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::domain::{
     Timestamp,
     ids::{CallSid, IdError, StreamSid},
+    machine::AnsweredBy,
     signal::{Signal, SignalKind},
 };
 
@@ -52,6 +53,9 @@ pub enum CallbackError {
     /// A status that is not in the documentation; the text is kept.
     #[error(transparent)]
     Status(#[from] UnknownStatus),
+    /// A verdict that is not in the documentation; the text is kept.
+    #[error("unknown verdict {0:?}")]
+    AnsweredBy(String),
     /// A stream event that is not in the documentation; the text is kept.
     #[error("unknown stream event {0:?}")]
     StreamEvent(String),
@@ -81,6 +85,56 @@ pub fn voice_request(
             kind: SignalKind::Answered,
         },
         note: None,
+    })
+}
+
+/// Reads the verdict on who answered that a request for instructions carries, if one was waited for.
+/// A verdict that is not known says nothing.
+pub fn awaited_verdict(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Option<(AnsweredBy, Callback)>, CallbackError> {
+    let form = Form(fields);
+    let Some(text) = form.text("AnsweredBy") else {
+        return Ok(None);
+    };
+    let by = answered_by(text).unwrap_or(AnsweredBy::Unknown);
+    Ok(Some((by, verdict(form.call()?, by, true, received_at))))
+}
+
+/// Reads the verdict on who answered that comes by itself, at most once for a call.
+pub fn verdict_callback(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Callback, CallbackError> {
+    let form = Form(fields);
+    let text = form.required("AnsweredBy")?;
+    let by = answered_by(text).ok_or_else(|| CallbackError::AnsweredBy(text.to_owned()))?;
+    Ok(verdict(form.call()?, by, false, received_at))
+}
+
+fn verdict(call: CallSid, by: AnsweredBy, is_asking: bool, received_at: Timestamp) -> Callback {
+    Callback {
+        key: format!("twilio:{call}:amd"),
+        signal: Signal {
+            sid: Some(call),
+            at: received_at,
+            kind: SignalKind::Detected { by, is_asking },
+        },
+        note: None,
+    }
+}
+
+fn answered_by(text: &str) -> Option<AnsweredBy> {
+    Some(match text {
+        "human" => AnsweredBy::Human,
+        "machine_start" => AnsweredBy::Machine,
+        "machine_end_beep" | "machine_end_silence" | "machine_end_other" => {
+            AnsweredBy::MachineReady
+        }
+        "fax" => AnsweredBy::Fax,
+        "unknown" => AnsweredBy::Unknown,
+        _ => return None,
     })
 }
 
@@ -326,6 +380,37 @@ mod tests {
         assert_eq!(callback.key, format!("twilio:{CALL}:voice"));
         assert_eq!(callback.signal.kind, SignalKind::Answered);
         assert_eq!(callback.signal.at, at(RECEIVED));
+    }
+
+    // proves F-26
+    #[test]
+    fn a_verdict_is_read_with_the_request_and_by_itself() {
+        for (text, expected) in [
+            ("human", AnsweredBy::Human),
+            ("machine_start", AnsweredBy::Machine),
+            ("machine_end_beep", AnsweredBy::MachineReady),
+            ("machine_end_silence", AnsweredBy::MachineReady),
+            ("machine_end_other", AnsweredBy::MachineReady),
+            ("fax", AnsweredBy::Fax),
+            ("unknown", AnsweredBy::Unknown),
+        ] {
+            let fields = parse_form(format!("CallSid={CALL}&AnsweredBy={text}").as_bytes());
+            let told = verdict_callback(&fields, at(RECEIVED)).unwrap();
+            assert_eq!(told.key, format!("twilio:{CALL}:amd"));
+            let (by, is_asking) = (expected, false);
+            assert_eq!(told.signal.kind, SignalKind::Detected { by, is_asking });
+            let (awaited, asked) = awaited_verdict(&fields, at(RECEIVED)).unwrap().unwrap();
+            let is_asking = true;
+            assert_eq!(awaited, expected);
+            assert_eq!(asked.signal.kind, SignalKind::Detected { by, is_asking });
+        }
+        let fields = parse_form(format!("CallSid={CALL}&AnsweredBy=robot").as_bytes());
+        let refused = CallbackError::AnsweredBy("robot".to_owned());
+        assert_eq!(verdict_callback(&fields, at(RECEIVED)), Err(refused));
+        let (awaited, _) = awaited_verdict(&fields, at(RECEIVED)).unwrap().unwrap();
+        assert_eq!(awaited, AnsweredBy::Unknown);
+        let fields = parse_form(format!("CallSid={CALL}&AnsweredBy=").as_bytes());
+        assert_eq!(awaited_verdict(&fields, at(RECEIVED)), Ok(None));
     }
 
     #[test]

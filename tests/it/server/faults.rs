@@ -297,3 +297,57 @@ pub async fn an_agent_without_quota_ends_the_talk_and_is_kept(place: Arc<Place>)
         assert!(failure.contains("quota"), "{failure}");
     }
 }
+
+// proves F-36, F-73
+pub async fn a_callee_to_whom_the_agent_says_nothing_hears_the_campaigns_sentence(
+    place: Arc<Place>,
+) {
+    let faults = Faults {
+        agent_silent: 1.0,
+        ..Faults::default()
+    };
+    let world = Scenario::on(&place).faults(faults).start().await;
+    let sentence = "Sorry {{name}}, <nobody> is here & now.";
+    let settings = json!({
+        "retry": {"maxAttempts": 1}, "silentLimit": any_silence(),
+        "silence": {"firstWordsSeconds": 2, "bothSeconds": 60, "sentence": sentence},
+    });
+    let campaign = world.start_campaign(&list(0..2), settings).await;
+    let shown = world.until_status(&campaign, "completed").await;
+    assert_eq!(shown["settings"]["silence"]["sentence"], sentence);
+    for n in 0..2 {
+        let calls = world.calls_to(&campaign, n).await;
+        assert_eq!(calls.len(), 1);
+        let failure = calls[0]["agentFailure"].as_str().unwrap();
+        assert!(failure.contains("said nothing"), "{failure}");
+        assert_eq!(calls[0]["answerToFirstAudioMs"], Value::Null);
+        let ledger = world.ledger();
+        let call = ledger.calls.iter().find(|call| call.to == person(n));
+        let heard = &call.unwrap().announcements;
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        let expected = format!("Sorry Person {n}, <nobody> is here & now.");
+        assert_eq!((&heard[0].content, heard[0].is_whole), (&expected, true));
+    }
+    world.end().await;
+}
+
+// proves F-36
+pub async fn a_callee_whose_agent_is_lost_is_hung_up_on_where_there_is_no_sentence(
+    place: Arc<Place>,
+) {
+    let faults = Faults {
+        agent_crashes: 1.0,
+        ..Faults::default()
+    };
+    let world = Scenario::on(&place).faults(faults).start().await;
+    let settings = json!({
+        "retry": {"maxAttempts": 1}, "silentLimit": any_silence(),
+        "silence": {"firstWordsSeconds": 6, "sentence": null},
+    });
+    let campaign = world.start_campaign(&list(0..1), settings).await;
+    world.until_status(&campaign, "completed").await;
+    let calls = world.calls(&campaign).await;
+    assert!(calls[0]["agentFailure"].is_string(), "{calls:?}");
+    assert_eq!(world.ledger().calls[0].announcements.len(), 0);
+    world.end().await;
+}
