@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("import", &["domain"]),
     (
         "bridge",
-        &["domain", "agents", "telephony::media", "websocket"],
+        &["domain", "agents", "audio", "telephony::media", "websocket"],
     ),
     ("engine", &["domain", "clock", "store", "telephony"]),
     ("engine::decide", &["domain"]),

@@ -27,6 +27,9 @@ pub(super) const MAX_WAITING: usize = 256;
 /// first keys are reported whatever the agent says.
 const MAX_KEYS_WAITING: usize = 4 * MAX_WAITING;
 
+/// How often a callee's audio is looked into for a voice.
+const LISTENS_EVERY: Duration = Duration::from_millis(100);
+
 /// Whether the call goes on, or how it ended.
 pub(super) type Flow = ControlFlow<BridgeEnd>;
 
@@ -70,6 +73,8 @@ pub(super) struct Call {
     agent_spoke_at: Option<Instant>,
     /// Until when either side was last heard: what the agent said is heard while it is played.
     active_until: Instant,
+    /// When to look for the callee's voice again.
+    listens_at: Instant,
     /// What waited for the agent to be ready has reached it.
     is_caught_up: bool,
     n_dropped: u64,
@@ -102,6 +107,7 @@ impl Call {
             callee_spoke_at: None,
             agent_spoke_at: None,
             active_until: now,
+            listens_at: now,
             is_caught_up: false,
             n_dropped: 0,
         }
@@ -115,14 +121,14 @@ impl Call {
         self.bound_unheard(out);
     }
 
-    /// Looks for a voice in what the callee sends, once it has long been quiet: a callee may speak for
-    /// minutes before the agent's vendor tells a word of it.
+    /// Looks for a voice in what the callee sends, now and then: a callee may speak for minutes before
+    /// the agent's vendor tells a word of it.
     fn listen(&mut self, payload: &str, now: Instant) {
-        if let Some(limit) = self.settings.limits.silence
-            && now >= self.active_until + limit / 2
-            && audio::is_loud(payload)
-        {
-            self.active_until = now;
+        if self.settings.limits.silence.is_some() && now >= self.listens_at {
+            self.listens_at = now + LISTENS_EVERY;
+            if audio::is_loud(payload) {
+                self.is_active(now);
+            }
         }
     }
 

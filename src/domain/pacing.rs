@@ -133,6 +133,17 @@ pub struct Usage {
     pub last_start: Option<Timestamp>,
 }
 
+impl Usage {
+    /// With `n` more that began, the last of them then.
+    #[must_use]
+    pub fn after(self, n: u32, last_start: Option<Timestamp>) -> Self {
+        Self {
+            n_open: self.n_open + n,
+            last_start: max(self.last_start, last_start),
+        }
+    }
+}
+
 /// One limit that applies, with what is used of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate {
@@ -185,53 +196,43 @@ impl Gate {
     }
 }
 
-/// What may begin: the instants, soonest first, and when to ask again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allowance {
-    /// One instant for each dial start that may be given out now.
-    pub starts: Vec<Timestamp>,
-    /// When spacing allows the next start that is not among them; none while a limit on open calls
-    /// is reached, because then only the end of a call changes anything.
-    pub look_again_at: Option<Timestamp>,
-}
-
-/// Gives out dial starts up to `horizon` from now that keep every gate, and at most `max_starts`.
-pub fn allow(gates: &[Gate], now: Timestamp, horizon: Duration, max_starts: u32) -> Allowance {
-    let room = gates
-        .iter()
-        .map(Gate::room)
-        .min()
-        .unwrap_or(0)
-        .min(max_starts);
-    let interval = gates
-        .iter()
-        .map(|gate| gate.interval)
-        .max()
-        .unwrap_or_default();
-    let mut next = gates
-        .iter()
-        .filter_map(Gate::earliest)
-        .max()
-        .map_or(now, |at| max(at, now));
+/// The dial starts up to `horizon` from now that keep every gate, soonest first: `max_starts` at most.
+pub fn allow(gates: &[Gate], now: Timestamp, horizon: Duration, max_starts: u32) -> Vec<Timestamp> {
+    let room = room(gates).min(max_starts) as usize;
+    let interval = gates.iter().map(|gate| gate.interval).max();
+    let mut next = earliest(gates, now);
     let mut starts = Vec::new();
-    while starts.len() < room as usize && next <= now + horizon {
-        starts.push(to_next_millisecond(next));
-        next += interval;
+    while starts.len() < room && next <= now + horizon {
+        starts.push(next);
+        next += interval.unwrap_or_default();
     }
-    let waits_for_spacing = starts.len() < room as usize;
-    Allowance {
-        starts,
-        look_again_at: waits_for_spacing.then_some(next),
-    }
+    starts
 }
 
-/// Starts are kept in whole milliseconds. Cut off, each round would begin up to one too early, so a
-/// rate whose interval is not whole would be planned faster than requests may leave, and they would
-/// be ever later against their plan until they are given back.
-fn to_next_millisecond(at: Timestamp) -> Timestamp {
-    let rest = at.subsec_nanosecond().rem_euclid(1_000_000);
+/// When spacing allows the next start; none while a limit on open calls is reached, because then only
+/// the end of a call changes anything.
+pub fn next_start(gates: &[Gate], now: Timestamp) -> Option<Timestamp> {
+    (room(gates) > 0).then(|| earliest(gates, now))
+}
+
+fn room(gates: &[Gate]) -> u32 {
+    gates.iter().map(Gate::room).min().unwrap_or(0)
+}
+
+fn earliest(gates: &[Gate], now: Timestamp) -> Timestamp {
+    let earliest = gates.iter().filter_map(Gate::earliest).max();
+    earliest.map_or(now, |at| max(at, now))
+}
+
+/// A planned start as records keep it, in whole milliseconds. Cut off, it could lie too close to the
+/// one before.
+///
+/// Who plans the next start goes by the plan, not by this: at 150 a second each round would lose up to a
+/// seventh of an interval, or, from a time cut off, be faster than requests may leave.
+pub fn kept_as(planned: Timestamp) -> Timestamp {
+    let rest = planned.subsec_nanosecond().rem_euclid(1_000_000);
     let missing = (1_000_000 - rest) % 1_000_000;
-    at + jiff::SignedDuration::from_nanos(i64::from(missing))
+    planned + jiff::SignedDuration::from_nanos(i64::from(missing))
 }
 
 /// What keeps requests apart as they really leave.
@@ -367,9 +368,8 @@ mod tests {
         }
     }
 
-    fn offsets(allowance: &Allowance) -> Vec<i64> {
-        allowance
-            .starts
+    fn offsets(starts: &[Timestamp]) -> Vec<i64> {
+        starts
             .iter()
             .map(|at| at.as_millisecond() - NOW.as_millisecond())
             .collect()
@@ -377,58 +377,75 @@ mod tests {
 
     #[test]
     fn the_first_start_is_now_and_the_next_keeps_its_distance() {
-        let allowance = allow(&[gate(10, 100, 0, None)], NOW, HORIZON, 100);
-        assert_eq!(offsets(&allowance), [0, 100, 200]);
-        assert_eq!(
-            allowance.look_again_at,
-            Some(NOW + Duration::from_millis(300))
-        );
+        let gate = gate(10, 100, 0, None);
+        let starts = allow(&[gate], NOW, HORIZON, 100);
+        assert_eq!(offsets(&starts), [0, 100, 200]);
+        let after = Gate {
+            usage: gate.usage.after(3, starts.last().copied()),
+            ..gate
+        };
+        let next = NOW + Duration::from_millis(300);
+        assert_eq!(next_start(&[after], NOW), Some(next));
+        assert_eq!(allow(&[after], NOW, HORIZON, 100), []);
+    }
+
+    #[test]
+    fn what_a_share_cuts_off_may_begin_when_spacing_allows() {
+        let gate = gate(10, 100, 0, Some(0));
+        assert_eq!(offsets(&allow(&[gate], NOW, HORIZON, 1)), [100]);
+        let next = NOW + Duration::from_millis(100);
+        assert_eq!(next_start(&[gate], NOW), Some(next));
     }
 
     #[test]
     fn a_full_house_waits_for_a_call_to_end() {
-        let allowance = allow(&[gate(2, 100, 2, None)], NOW, HORIZON, 100);
-        assert_eq!(
-            allowance,
-            Allowance {
-                starts: vec![],
-                look_again_at: None
-            }
-        );
+        let full = [gate(2, 100, 2, None)];
+        assert_eq!(allow(&full, NOW, HORIZON, 100), []);
+        assert_eq!(next_start(&full, NOW), None);
     }
 
     // proves F-11
     #[test]
     fn a_stalled_loop_does_not_catch_up() {
-        let allowance = allow(&[gate(10, 100, 0, Some(-30_000))], NOW, HORIZON, 100);
-        assert_eq!(offsets(&allowance), [0, 100, 200]);
+        let starts = allow(&[gate(10, 100, 0, Some(-30_000))], NOW, HORIZON, 100);
+        assert_eq!(offsets(&starts), [0, 100, 200]);
     }
 
     // proves F-11
     #[test]
-    fn a_plan_is_never_faster_than_the_rate_however_long_it_goes_on() {
+    fn a_plan_keeps_the_rate_however_often_it_is_made() {
         let limits = PacingLimits {
             max_concurrent_calls: 100_000,
             calls_per_second: CallRate::try_from(150.0).unwrap(),
             ..PacingLimits::default()
         };
-        let mut usage = Usage::default();
-        let mut n_starts = 0;
-        // Ten minutes of rounds, each of which knows the last start as stores keep it.
-        for round in 0..4_800_u64 {
-            let now = NOW + Duration::from_millis(round * 125);
-            let starts = allow(&[Gate::of(&limits, usage)], now, HORIZON, 100).starts;
-            n_starts += starts.len();
-            if let Some(last) = starts.last() {
-                assert_eq!(last.subsec_nanosecond() % 1_000_000, 0);
-                usage.last_start = Some(*last);
+        // Rounds are few, or each call's end begins one.
+        for round_ms in [125, 40, 7, 5, 1] {
+            let mut usage = Usage::default();
+            let mut n_starts = 0;
+            for round in 0..60_000 / round_ms {
+                let now = NOW + Duration::from_millis(round * round_ms);
+                let starts = allow(&[Gate::of(&limits, usage)], now, HORIZON, 100);
+                n_starts += starts.len();
+                usage.last_start = starts.last().copied().or(usage.last_start);
             }
+            let planned_for = (usage.last_start.unwrap() - NOW)
+                .total(jiff::Unit::Second)
+                .unwrap();
+            let per_second = (n_starts - 1) as f64 / planned_for;
+            assert!(
+                (149.99..=150.01).contains(&per_second),
+                "{per_second} with a round each {round_ms} ms"
+            );
         }
-        let planned_for = (usage.last_start.unwrap() - NOW)
-            .total(jiff::Unit::Second)
-            .unwrap();
-        let per_second = (n_starts - 1) as f64 / planned_for;
-        assert!((149.0..=150.0).contains(&per_second), "{per_second}");
+    }
+
+    #[test]
+    fn a_start_is_kept_in_whole_milliseconds_and_never_earlier() {
+        let after = |nanos| NOW + Duration::from_nanos(nanos);
+        assert_eq!(kept_as(NOW), NOW);
+        assert_eq!(kept_as(after(1)), after(1_000_000));
+        assert_eq!(kept_as(after(6_666_666)), after(7_000_000));
     }
 
     #[test]
@@ -451,8 +468,8 @@ mod tests {
             [0, 100]
         );
         let busy = Gate::of_room(6, 6);
-        let full = allow(&[campaign, busy], NOW, HORIZON, 100);
-        assert_eq!((full.starts.len(), full.look_again_at), (0, None));
+        assert_eq!(allow(&[campaign, busy], NOW, HORIZON, 100), []);
+        assert_eq!(next_start(&[campaign, busy], NOW), None);
     }
 
     fn ramped(from: f64, target: f64, over: Duration) -> PacingLimits {
@@ -635,7 +652,7 @@ mod tests {
                 let active_for = Duration::from_millis(round * 100);
                 let now = NOW + active_for;
                 let gate = Gate::ramping(&limits, usage, active_for);
-                for start in allow(&[Gate { max_open: 1_000, ..gate }], now, HORIZON, 100).starts {
+                for start in allow(&[Gate { max_open: 1_000, ..gate }], now, HORIZON, 100) {
                     if let Some(last) = usage.last_start {
                         let until = Duration::try_from(start.duration_since(NOW)).unwrap();
                         let least = last + limits.rate_after(until).interval();
@@ -652,14 +669,14 @@ mod tests {
             last_ms in proptest::option::of(-5_000_i64..500),
         ) {
             let gate = gate(max_open, interval_ms, n_open, last_ms);
-            let allowance = allow(&[gate], NOW, HORIZON, 100);
-            prop_assert!(allowance.starts.len() as u32 + n_open <= max_open.max(n_open));
+            let starts = allow(&[gate], NOW, HORIZON, 100);
+            prop_assert!(starts.len() as u32 + n_open <= max_open.max(n_open));
             let mut all: Vec<_> = gate.usage.last_start.into_iter().collect();
-            all.extend(&allowance.starts);
+            all.extend(&starts);
             for pair in all.windows(2) {
                 prop_assert!(pair[1] >= pair[0] + gate.interval);
             }
-            prop_assert!(allowance.starts.iter().all(|at| *at >= NOW));
+            prop_assert!(starts.iter().all(|at| *at >= NOW));
         }
     }
 }

@@ -159,7 +159,7 @@ impl Core {
             })
             .await?;
         if frees_a_place {
-            self.wake.notify_one();
+            self.freed.notify_one();
         }
         Ok(())
     }

@@ -151,6 +151,8 @@ struct Core {
     stopped: CancellationToken,
     /// Something changed that dispatch should look at now.
     wake: Notify,
+    /// Told of each call that ended.
+    freed: Notify,
     /// One bounded queue for each inbox worker.
     inbox: Vec<mpsc::Sender<InboxEntry>>,
     /// Where the workers take from.
@@ -170,6 +172,8 @@ struct Core {
     owns_all: AtomicBool,
     /// How long rounds of dispatch take of late.
     round_time: Mutex<Duration>,
+    /// The last dial starts, finer than they are on record.
+    planned: dispatch::PlannedStarts,
     loops: supervise::Loops,
     /// Held while the store is asked whether it is there.
     pulse: Arc<tokio::sync::Mutex<()>>,
@@ -245,6 +249,7 @@ impl Engine {
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),
             wake: Notify::new(),
+            freed: Notify::new(),
             inbox: senders,
             feed: broadcast::Sender::new(FEED_CAPACITY),
             carrier_state: Mutex::default(),
@@ -256,6 +261,7 @@ impl Engine {
             leases: Mutex::default(),
             owns_all: AtomicBool::new(false),
             round_time: Mutex::default(),
+            planned: dispatch::PlannedStarts::default(),
             loops: supervise::Loops::default(),
             pulse: Arc::default(),
             signals: receivers

@@ -37,10 +37,24 @@ const SAVES_AT_ONCE: usize = 32;
 pub(super) struct Begun {
     /// How many attempts that is.
     pub n: u32,
-    /// The last dial start that was given out.
+    /// The last dial start that was given out, as planned.
     pub last_start: Option<Timestamp>,
-    /// When the campaign could begin more.
-    pub look_again_at: Option<Timestamp>,
+    /// What else than places and spacing keeps it from beginning more.
+    pub look_again: Option<LookAgain>,
+}
+
+/// When to look again at a campaign that could begin more.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LookAgain {
+    At(Timestamp),
+    /// When something changes.
+    OnChange,
+}
+
+impl LookAgain {
+    fn at(at: Option<Timestamp>) -> Self {
+        at.map_or(Self::OnChange, Self::At)
+    }
 }
 
 /// Claims as many people as may be called now, and opens an attempt for each.
@@ -52,29 +66,25 @@ pub(super) async fn begin(
     let mut gates = line.gates();
     gates.extend(round.limits());
     let horizon = core.horizon();
-    let allowance = pacing::allow(&gates, round.now, horizon, round.most);
-    let mut begun = Begun {
-        // Starts lie up to the horizon ahead; the next must be given out before it comes.
-        look_again_at: allowance
-            .look_again_at
-            .map(|at| max(round.now + Duration::from_millis(1), at - horizon / 2)),
-        ..Begun::default()
-    };
-    if allowance.starts.is_empty() {
+    let allowed = pacing::allow(&gates, round.now, horizon, round.most);
+    let mut begun = Begun::default();
+    if allowed.is_empty() {
         return Ok(begun);
     }
     let campaign = &line.campaign;
     if core.caller_pool(campaign).numbers.is_empty() {
         no_caller_id(core, campaign).await;
+        begun.look_again = Some(LookAgain::OnChange);
         return Ok(begun);
     }
     // Whoever is claimed beyond what the numbers can call would only be put off, again and again.
-    let served = core.with_numbers(campaign, &allowance.starts).await?;
+    let served = core.with_numbers(campaign, &allowed).await?;
     let Some(limit) = NonZeroU32::new(u32::try_from(served.len()).unwrap_or(u32::MAX)) else {
-        begun.look_again_at = core.numbers_rest_until(campaign, round.now).await?;
+        let rest_until = core.numbers_rest_until(campaign, round.now).await?;
+        begun.look_again = Some(LookAgain::at(rest_until));
         return Ok(begun);
     };
-    let is_short_of_numbers = served.len() < allowance.starts.len();
+    let is_short_of_numbers = served.len() < allowed.len();
     for _ in 0..CLAIMS_IN_A_TURN {
         let claimed = claim(core, line, round, limit).await?;
         let n_claimed = claimed.len();
@@ -82,16 +92,16 @@ pub(super) async fn begin(
         let starts = open_attempts(core, line, round, claims).await?;
         begun.n = u32::try_from(starts.len()).unwrap_or(u32::MAX);
         begun.last_start = starts.last().copied();
+        core.planned.note(campaign.id, begun.last_start);
         if n_claimed < served.len() {
-            begun.look_again_at = line
-                .next_due(core)
-                .await?
-                .map(|due| max(due, round.now + PASSED_OVER));
+            let due = line.next_due(core).await?;
+            let due = due.map(|due| max(due, round.now + PASSED_OVER));
+            begun.look_again = Some(LookAgain::at(due));
         }
         if starts.len() < n_claimed || is_short_of_numbers && n_claimed == served.len() {
             // Whom a rule put off or ended has used no start: the next in line takes it at once. And
             // the next look sees when a number is free again.
-            begun.look_again_at = Some(round.now);
+            begun.look_again = Some(LookAgain::At(round.now));
         }
         let are_all_left = starts.is_empty() && n_claimed == served.len();
         // Starts that were given out much earlier would leave too close to the next.
@@ -125,7 +135,7 @@ async fn claim(
         .await?)
 }
 
-/// Lets each claim be decided; gives the dial starts that were used.
+/// Lets each claim be decided; gives the planned dial starts that were used.
 async fn open_attempts(
     core: &Arc<Core>,
     line: &Ready,
@@ -133,7 +143,8 @@ async fn open_attempts(
     claims: impl Iterator<Item = (Enrollment, Timestamp)>,
 ) -> EngineResult<Vec<Timestamp>> {
     let judged: Vec<_> = stream::iter(claims)
-        .map(|(enrollment, dial_at)| async move {
+        .map(|(enrollment, planned)| async move {
+            let dial_at = pacing::kept_as(planned);
             let rules = line.rules.rules.clone();
             let standing = core
                 .standing(
@@ -145,7 +156,7 @@ async fn open_attempts(
                     None,
                 )
                 .await;
-            (enrollment, dial_at, standing)
+            (enrollment, planned, standing)
         })
         .buffered(SAVES_AT_ONCE)
         .collect()
@@ -153,7 +164,8 @@ async fn open_attempts(
     let fencing = round.fencing;
     let mut starts = Vec::new();
     let mut decided = Vec::new();
-    for (enrollment, dial_at, standing) in judged {
+    for (enrollment, planned, standing) in judged {
+        let dial_at = pacing::kept_as(planned);
         let standing = match standing {
             Ok(standing) => standing,
             Err(error) => {
@@ -169,7 +181,7 @@ async fn open_attempts(
             range_rests_until.is_none() && standing.allows(&line.campaign, &enrollment, dial_at);
         if let (Pick::Number(number), true) = (&caller, is_allowed) {
             core.note_start(&enrollment, number, dial_at);
-            starts.push(dial_at);
+            starts.push(planned);
         }
         let claim = Claim {
             dial_at,

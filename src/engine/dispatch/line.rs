@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::begin::Begun;
+
 use crate::{
     domain::{
         Timestamp,
@@ -78,12 +80,22 @@ impl Line {
 impl Ready {
     /// Its own limits.
     pub fn gates(&self) -> Vec<Gate> {
-        self.limits.iter().map(|(_, gate)| *gate).collect()
+        self.gates_after(None)
+    }
+
+    /// Its own limits, with what began in its turn.
+    pub fn gates_after(&self, begun: Option<&Begun>) -> Vec<Gate> {
+        let (n, last_start) = begun.map_or((0, None), |begun| (begun.n, begun.last_start));
+        let gates = self.limits.iter().map(|(_, gate)| Gate {
+            usage: gate.usage.after(n, last_start),
+            ..*gate
+        });
+        gates.collect()
     }
 
     /// How many calls its own limits let it begin within `horizon`.
     pub fn n_wanted(&self, horizon: Duration, now: Timestamp) -> u32 {
-        let starts = pacing::allow(&self.gates(), now, horizon, super::MAX_STARTS).starts;
+        let starts = pacing::allow(&self.gates(), now, horizon, super::MAX_STARTS);
         u32::try_from(starts.len()).unwrap_or(u32::MAX)
     }
 

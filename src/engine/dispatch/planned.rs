@@ -1,0 +1,82 @@
+//! The last dial starts as they were planned.
+//!
+//! Records keep a start in whole milliseconds. A rate of 150 a second has one each 6.67 ms: planned from
+//! the record, each round would begin up to a millisecond late, and where each call's end begins a round
+//! that is 143 a second. So who plans remembers what it planned.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::domain::{
+    Timestamp,
+    ids::CampaignId,
+    pacing::{self, Usage},
+};
+
+/// What this process planned last for each campaign.
+#[derive(Default)]
+pub struct PlannedStarts(Mutex<BTreeMap<CampaignId, Timestamp>>);
+
+impl PlannedStarts {
+    /// Remembers a campaign's last start, if there was one.
+    pub fn note(&self, campaign: CampaignId, last_start: Option<Timestamp>) {
+        let mut planned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.extend(last_start.map(|at| (campaign, at)));
+    }
+
+    /// Puts what was planned in the place of what is on record where that is the same start. Where it is
+    /// another's, the record holds.
+    pub fn refine<'a>(&self, usage: impl IntoIterator<Item = (&'a CampaignId, &'a mut Usage)>) {
+        let planned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (campaign, usage) in usage {
+            if let Some(at) = planned.get(campaign)
+                && usage.last_start == Some(pacing::kept_as(*at))
+            {
+                usage.last_start = Some(*at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
+
+    fn last_start_after(planned: &PlannedStarts, id: CampaignId, kept: Timestamp) -> Timestamp {
+        let mut usage = BTreeMap::from([(
+            id,
+            Usage {
+                n_open: 1,
+                last_start: Some(kept),
+            },
+        )]);
+        planned.refine(&mut usage);
+        usage[&id].last_start.unwrap()
+    }
+
+    // proves F-11
+    #[test]
+    fn a_plan_is_finer_than_its_record_and_only_than_its_own() {
+        let planned = PlannedStarts::default();
+        let (mine, other) = (
+            CampaignId::new(Uuid::from_u128(1)),
+            CampaignId::new(Uuid::from_u128(2)),
+        );
+        let at = NOW + Duration::from_nanos(6_666_666);
+        planned.note(mine, Some(at));
+        planned.note(mine, None);
+        let kept = NOW + Duration::from_millis(7);
+        assert_eq!(last_start_after(&planned, mine, kept), at);
+        assert_eq!(last_start_after(&planned, other, kept), kept);
+        let later = kept + Duration::from_millis(1);
+        assert_eq!(last_start_after(&planned, mine, later), later);
+    }
+}
