@@ -81,9 +81,9 @@ class Simulator:
         if faults:
             arguments += ["--faults", json.dumps(faults)]
         child = processes.start(arguments, {}, stdout=subprocess.PIPE, stderr=log)
-        # What it names for a dialer.
+        # What it names for a dialer; the rules come last.
         self.env = {}
-        while "ELEVENLABS_AGENT_ID" not in self.env:
+        while "DIALTONE_RULE_PROFILE" not in self.env:
             line = child.stdout.readline().decode().strip()
             if not line:
                 sys.exit(f"the simulator did not start: see {log.name}")
