@@ -36,7 +36,6 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Message {
     pub(super) name: &'static str,
     pub(super) payload: Value,
-    rooms: Vec<String>,
 }
 
 /// Campaigns whose progress changed since it was last sent.
@@ -89,17 +88,46 @@ impl Dirty {
 }
 
 async fn publish(io: &SocketIo, engine: &Engine, event: &StoredEvent) {
+    let rooms = rooms_of(event);
+    // Whoever joins from now on finds the event in the log.
+    if !is_anybody_in(io, &rooms) {
+        return;
+    }
     match message(engine, event).await {
-        Ok(Some(message)) => emit(io, message),
+        Ok(Some(message)) => emit(io, rooms, &message),
         Ok(None) => {}
         Err(error) => warn!(%error, "event not shown live"),
     }
 }
 
-/// Sends a message to every socket in its rooms, once each. One that cannot take it is
+/// Where an event is told; nowhere if it only changes figures.
+fn rooms_of(stored: &StoredEvent) -> Vec<String> {
+    let event = &stored.event;
+    let campaign = campaign_room(event.campaign);
+    match &event.kind {
+        EventKind::Campaign { .. } | EventKind::EmergencyStop { .. } => {
+            vec![tenant_room(event.tenant), campaign]
+        }
+        EventKind::Call { attempt, .. } | EventKind::Transcript { attempt, .. } => {
+            vec![campaign, call_room(*attempt)]
+        }
+        EventKind::Enrolled { .. }
+        | EventKind::Enrollment { .. }
+        | EventKind::Erased { .. }
+        | EventKind::Timeline { .. } => vec![],
+    }
+}
+
+/// Whether what is told in one of these rooms reaches somebody: to put it together costs questions to
+/// the store, for every step of every call.
+fn is_anybody_in(io: &SocketIo, rooms: &[String]) -> bool {
+    !rooms.is_empty() && !io.within(rooms.to_vec()).sockets().is_empty()
+}
+
+/// Sends a message to every socket in the rooms, once each. One that cannot take it is
 /// disconnected, so that it comes back and catches up.
-fn emit(io: &SocketIo, message: Message) {
-    for socket in io.within(message.rooms).sockets() {
+fn emit(io: &SocketIo, rooms: Vec<String>, message: &Message) {
+    for socket in io.within(rooms).sockets() {
         if let Err(error) = socket.emit(message.name, &message.payload) {
             warn!(%error, "slow listener disconnected");
             drop(socket.disconnect());
@@ -110,7 +138,6 @@ fn emit(io: &SocketIo, message: Message) {
 /// The message that an event stands for; none for events that only change figures.
 pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResult<Option<Message>> {
     let event = &stored.event;
-    let campaign = campaign_room(event.campaign);
     Ok(match &event.kind {
         EventKind::Campaign { .. } => {
             let record = engine
@@ -121,7 +148,6 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 |update| Message {
                     name: "campaign_update",
                     payload: to_value(&update),
-                    rooms: vec![tenant_room(event.tenant), campaign],
                 },
             )
         }
@@ -141,7 +167,6 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
             Some(Message {
                 name: "emergency_stop",
                 payload: to_value(&update),
-                rooms: vec![tenant_room(event.tenant), campaign],
             })
         }
         EventKind::Call { attempt, .. } => {
@@ -149,7 +174,6 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
             call.map(|call| Message {
                 name: "campaign_call_update",
                 payload: to_value(&CallView::brought_by(&call, stored)),
-                rooms: vec![campaign, call_room(*attempt)],
             })
         }
         EventKind::Transcript { attempt, line } => {
@@ -161,7 +185,6 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
             Some(Message {
                 name: "call_transcript",
                 payload: to_value(&view),
-                rooms: vec![campaign, call_room(*attempt)],
             })
         }
         EventKind::Enrolled { .. }
@@ -178,36 +201,34 @@ fn to_value<T: serde::Serialize>(payload: &T) -> Value {
 async fn send_dirty(io: &SocketIo, engine: &Engine, dirty: Dirty) {
     let now = engine.clock().now();
     for ((tenant, campaign), seq) in dirty.progress {
+        let rooms = vec![tenant_room(tenant), campaign_room(campaign)];
+        if !is_anybody_in(io, &rooms) {
+            continue;
+        }
         match engine.store().progress(tenant, campaign).await {
             Ok(progress) => {
                 let view = ProgressView::new(campaign, progress, seq, now);
-                let rooms = vec![tenant_room(tenant), campaign_room(campaign)];
-                let payload = to_value(&view);
-                emit(
-                    io,
-                    Message {
-                        name: "campaign_progress",
-                        payload,
-                        rooms,
-                    },
-                );
+                let message = Message {
+                    name: "campaign_progress",
+                    payload: to_value(&view),
+                };
+                emit(io, rooms, &message);
             }
             Err(error) => warn!(%error, "progress not shown live"),
         }
     }
     for tenant in dirty.lists {
+        let rooms = vec![tenant_room(tenant)];
+        if !is_anybody_in(io, &rooms) {
+            continue;
+        }
         match active_campaigns(engine, tenant, now).await {
             Ok(list) => {
-                let rooms = vec![tenant_room(tenant)];
-                let payload = to_value(&list);
-                emit(
-                    io,
-                    Message {
-                        name: "active_campaigns_list",
-                        payload,
-                        rooms,
-                    },
-                );
+                let message = Message {
+                    name: "active_campaigns_list",
+                    payload: to_value(&list),
+                };
+                emit(io, rooms, &message);
             }
             Err(error) => warn!(%error, "active campaigns not shown live"),
         }

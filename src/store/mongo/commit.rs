@@ -70,7 +70,7 @@ fn prepare(commit: &Commit) -> StoreResult<Prepared> {
 }
 
 /// False when the stored version is another, or the person is in a call of another campaign.
-async fn save_in_transaction(server: &Server, commit: Prepared) -> StoreResult<bool> {
+async fn save_in_transaction(server: &MongoStore, commit: Prepared) -> StoreResult<bool> {
     let writes = Writes {
         records: server.enrollments(),
         changes: vec![(commit.before, commit.change)],
@@ -90,7 +90,7 @@ fn change(enrollment: Document) -> Document {
 }
 
 /// False when the stored version is another, or the person is in a call of another campaign.
-async fn save_with_pending(store: &Server, commit: Prepared) -> StoreResult<bool> {
+async fn save_with_pending(store: &MongoStore, commit: Prepared) -> StoreResult<bool> {
     let mut update = commit.change;
     let events = events::number(store, &commit.events).await?;
     let pending = doc! {"call": commit.call, "events": events};

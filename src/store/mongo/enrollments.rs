@@ -196,7 +196,7 @@ async fn enroll(
         });
     }
     let contacts = contacts::know(store, tenant, members, now).await?;
-    let last = events::reserve(store, campaign, "lastOrder", members.len()).await?;
+    let last = events::reserve(store, campaign, "lastOrder", members.len() as i64).await?;
     let mut seen = HashSet::new();
     let (mut positions, mut new) = (Vec::new(), Vec::new());
     let first = last - members.len() as i64 + 1;

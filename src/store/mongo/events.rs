@@ -1,6 +1,6 @@
 //! The logs of campaigns.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use async_trait::async_trait;
 use futures_util::{TryStreamExt, stream::BoxStream};
@@ -12,6 +12,7 @@ use mongodb::{
 use super::{
     MongoStore, Server,
     documents::{self, to_bson},
+    group::Job,
     watch,
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         ids::{AttemptId, CampaignId, TenantId},
     },
     store::{
-        Events, StoreResult,
+        Events, StoreError, StoreResult,
         records::{EventRecord, unreadable},
     },
 };
@@ -122,17 +123,54 @@ pub fn read(document: Document) -> StoreResult<StoredEvent> {
 ///
 /// A reader that asks for events above the last it saw can miss one that was numbered earlier and
 /// written later; who watches gets it.
-pub async fn number(store: &Server, events: &[Event]) -> StoreResult<Vec<Document>> {
+pub async fn number(store: &MongoStore, events: &[Event]) -> StoreResult<Vec<Document>> {
     let mut documents = Vec::with_capacity(events.len());
     for events in events.chunk_by(|a, b| a.campaign == b.campaign) {
         let campaign = events[0].campaign;
-        let last = reserve(store, campaign, "lastSeq", events.len()).await?;
+        let wanted = Numbers {
+            campaign,
+            n: events.len() as i64,
+        };
+        let last = store.numbered.run(wanted).await?;
         let first = last - events.len() as i64 + 1;
         for (seq, event) in (first..).zip(events) {
             documents.push(write(event, seq)?);
         }
     }
     Ok(documents)
+}
+
+/// The next numbers in a campaign's log.
+pub struct Numbers {
+    campaign: CampaignId,
+    n: i64,
+}
+
+/// Takes numbers for all who wait, with one request for each campaign; each gets the last of its own.
+pub(super) async fn take_together(server: Server, jobs: Vec<Job<Numbers, i64>>) {
+    let mut of_campaigns: BTreeMap<CampaignId, Vec<Job<Numbers, i64>>> = BTreeMap::new();
+    for job in jobs {
+        let of_campaign = of_campaigns.entry(job.write.campaign).or_default();
+        of_campaign.push(job);
+    }
+    for (campaign, jobs) in of_campaigns {
+        let n: i64 = jobs.iter().map(|job| job.write.n).sum();
+        match reserve(&server, campaign, "lastSeq", n).await {
+            Ok(last) => {
+                let mut given = last - n;
+                for job in jobs {
+                    given += job.write.n;
+                    job.answer(Ok(given));
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                for job in jobs {
+                    job.answer(Err(StoreError::Unavailable(why.clone().into())));
+                }
+            }
+        }
+    }
 }
 
 fn write(event: &Event, seq: i64) -> StoreResult<Document> {
@@ -159,13 +197,13 @@ pub async fn reserve(
     store: &Server,
     campaign: CampaignId,
     counter: &str,
-    n: usize,
+    n: i64,
 ) -> StoreResult<i64> {
     let reserved = store
         .collection("counters")
         .find_one_and_update(
             doc! {"_id": campaign.to_string()},
-            doc! {"$inc": {counter: n as i64}},
+            doc! {"$inc": {counter: n}},
         )
         .upsert(true)
         .return_document(ReturnDocument::After)

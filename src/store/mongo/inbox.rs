@@ -25,8 +25,7 @@ impl Inbox for MongoStore {
 
     async fn settle(&self, tenant: TenantId, key: &str, now: Timestamp) -> StoreResult<()> {
         let id = id(tenant, key);
-        self.settled.run(Settled { id, at: now }).await?;
-        Ok(())
+        self.settled.run(Settled { id, at: now }).await
     }
 
     async fn unsettled(
@@ -61,7 +60,7 @@ pub struct Settled {
 
 /// Marks signals as processed, as one request. It does not wait for the journal: a signal whose mark is
 /// lost is processed again, which changes nothing.
-pub(super) async fn settle_together(server: Server, jobs: Vec<Job<Settled>>) {
+pub(super) async fn settle_together(server: Server, jobs: Vec<Job<Settled, ()>>) {
     let updates: Vec<Document> = jobs
         .iter()
         .map(|Job { write, .. }| {
@@ -78,7 +77,7 @@ pub(super) async fn settle_together(server: Server, jobs: Vec<Job<Settled>>) {
     let answer = server.database.run_command(command).await;
     for job in jobs {
         job.answer(match &answer {
-            Ok(answer) if !answer.contains_key("writeErrors") => Ok(true),
+            Ok(answer) if !answer.contains_key("writeErrors") => Ok(()),
             Ok(answer) => Err(StoreError::Unavailable(answer.to_string().into())),
             Err(error) => Err(StoreError::Unavailable(error.to_string().into())),
         });

@@ -59,7 +59,8 @@ const DUPLICATE_KEY: i32 = 11_000;
 #[derive(Clone)]
 pub struct MongoStore {
     server: Server,
-    settled: Group<inbox::Settled>,
+    settled: Group<inbox::Settled, ()>,
+    numbered: Group<events::Numbers, i64>,
 }
 
 /// A connected server with its database: what the store is made of.
@@ -113,7 +114,8 @@ impl MongoStore {
             is_replicated: is_sharded || hello.contains_key("setName"),
         };
         let store = Self {
-            settled: Group::start(server.clone(), inbox::settle_together),
+            settled: Group::start(server.clone(), 4, inbox::settle_together),
+            numbered: Group::start(server.clone(), 1, events::take_together),
             server,
         };
         setup::prepare(&store).await?;
