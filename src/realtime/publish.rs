@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        event::{EventKind, StoredEvent},
+        event::{EventKind, Moment, StoredEvent},
         ids::{CampaignId, TenantId},
     },
     engine::Engine,
@@ -144,7 +144,11 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 rooms: vec![tenant_room(event.tenant), campaign],
             })
         }
-        EventKind::Call { attempt, .. } => {
+        EventKind::Call { attempt, .. }
+        | EventKind::Timeline {
+            attempt,
+            moment: Moment::Reported { .. },
+        } => {
             let call = engine.store().find_call(event.tenant, *attempt).await?;
             call.map(|call| Message {
                 name: "campaign_call_update",
