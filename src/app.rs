@@ -18,12 +18,12 @@ use tracing::{error, info, warn};
 use crate::{
     agents::{
         VoiceAgent,
-        elevenlabs::{self, ElevenLabs, ElevenLabsConfig},
+        elevenlabs::{self, ElevenLabs, ElevenLabsConfig, PostCall},
         fleet::Fleet,
-        vapi::{self, Vapi, VapiAudio, VapiConfig},
+        vapi::{self, ServerMessages, Vapi, VapiAudio, VapiConfig},
     },
     api::{
-        self, ApiState,
+        self, ApiState, ReportDialects,
         access::{Access, FirstUser},
         media::Media,
     },
@@ -163,6 +163,7 @@ impl App {
             callbacks: Arc::new(callbacks),
             carrier_token: Arc::new(config.twilio.auth_token.clone()),
             agent_vendors: vendors,
+            reports: Arc::new(report_dialects(&config.agents)),
             region: config.limits.region,
             rules: Arc::new(config.limits.rules.clone()),
             max_upload_bytes: config.server.max_upload_bytes,
@@ -308,6 +309,26 @@ fn agents(config: &AgentsConfig) -> anyhow::Result<Vec<(AgentVendor, Arc<dyn Voi
         agents.reverse();
     }
     Ok(agents)
+}
+
+/// What the vendors that are set up tell after a conversation, by their names.
+fn report_dialects(config: &AgentsConfig) -> ReportDialects {
+    let mut dialects = ReportDialects::new();
+    if let Some(settings) = &config.elevenlabs {
+        let secrets = settings.webhook_secrets.clone();
+        dialects.insert(
+            elevenlabs::VENDOR.to_owned(),
+            Arc::new(PostCall { secrets }),
+        );
+    }
+    if let Some(settings) = &config.vapi {
+        let secrets = settings.webhook_secrets.clone();
+        dialects.insert(
+            vapi::VENDOR.to_owned(),
+            Arc::new(ServerMessages { secrets }),
+        );
+    }
+    dialects
 }
 
 /// The threads that carry audio, unless tasks do.

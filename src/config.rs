@@ -121,6 +121,8 @@ pub struct VapiSettings {
     pub base_url: String,
     /// `VAPI_AUDIO`: whether audio goes as linear samples instead of mu-law.
     pub is_linear: bool,
+    /// `VAPI_WEBHOOK_SECRET`: what server messages are authenticated with; several separated by commas.
+    pub webhook_secrets: Vec<SecretString>,
 }
 
 /// An account with ElevenLabs.
@@ -132,6 +134,8 @@ pub struct ElevenLabsSettings {
     pub agent_id: String,
     /// `ELEVENLABS_BASE_URL`.
     pub base_url: String,
+    /// `ELEVENLABS_WEBHOOK_SECRET`: signs post-call webhooks; several separated by commas.
+    pub webhook_secrets: Vec<SecretString>,
 }
 
 /// Who may sign in.
@@ -426,7 +430,18 @@ impl Reader {
                 "an https address",
             ),
             is_linear,
+            webhook_secrets: self.secrets("VAPI_WEBHOOK_SECRET"),
         }
+    }
+
+    /// Secrets that are separated by commas: two while one takes the place of the other.
+    fn secrets(&self, variable: &str) -> Vec<SecretString> {
+        let text = self.get(variable).unwrap_or_default();
+        let secrets = text.split(',').map(str::trim);
+        secrets
+            .filter(|secret| !secret.is_empty())
+            .map(|secret| secret.to_owned().into())
+            .collect()
     }
 
     fn elevenlabs(&mut self) -> ElevenLabsSettings {
@@ -440,6 +455,7 @@ impl Reader {
                 Some("https://api.elevenlabs.io"),
                 "an https address",
             ),
+            webhook_secrets: self.secrets("ELEVENLABS_WEBHOOK_SECRET"),
         }
     }
 
@@ -776,11 +792,26 @@ mod tests {
         }
     }
 
+    // proves F-56
+    #[test]
+    fn a_webhook_may_have_two_secrets_and_none() {
+        let of = |text| {
+            let vars = vars(&[("ELEVENLABS_WEBHOOK_SECRET", text)]);
+            let agents = Config::from_vars(vars).unwrap().agents;
+            agents.elevenlabs.unwrap().webhook_secrets.len()
+        };
+        assert_eq!(
+            ["", " , ", "wsec_1", "wsec_1, wsec_2"].map(of),
+            [0, 0, 1, 2]
+        );
+    }
+
     // proves F-90
     #[test]
     fn secrets_are_not_printed() {
         let config = Config::from_vars(vars(&[
             ("MONGODB_URI", "mongodb://u:hunter2@h"),
+            ("ELEVENLABS_WEBHOOK_SECRET", "wsec_hunter2"),
             ("JWT_SECRET", "0123456789012345678901234567890123"),
         ]))
         .unwrap();

@@ -44,6 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "engine",
             "store",
+            "agents::report",
             "bridge",
             "import",
             "realtime",

@@ -8,6 +8,7 @@ pub mod elevenlabs;
 pub mod fleet;
 pub mod link;
 mod recode;
+pub mod report;
 mod session;
 pub mod vapi;
 

@@ -1,7 +1,10 @@
 //! Calls: what became of each attempt.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -16,6 +19,7 @@ use crate::{
         enrollment::CallRecord,
         event::{EventKind, StoredEvent},
         ids::{AttemptId, CampaignId},
+        report::AgentReport,
     },
     realtime::payload::{CallView, TimelineView, TranscriptView},
     store::CallFilter,
@@ -31,6 +35,64 @@ pub struct CallDetail {
     pub timeline: Vec<TimelineView>,
     /// What was said, by turn.
     pub transcript: Vec<TranscriptView>,
+    /// What the agent's vendor told after the call; none before, and of a call without a conversation.
+    pub report: Option<ReportView>,
+}
+
+/// What the agent's vendor found in the conversation. It changes nothing in how the call ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportView {
+    /// Whether the agent reached what it was to reach: success, failure or unknown. None where the vendor
+    /// says nothing of it.
+    pub verdict: Option<String>,
+    /// The verdict in the vendor's own terms where they say more, such as `8` or `Excellent`.
+    pub rating: Option<String>,
+    /// The verdict on each thing that the agent's owner asked for, by its name.
+    pub criteria: BTreeMap<String, String>,
+    /// The conversation in a few sentences.
+    pub summary: Option<String>,
+    /// What the agent was to find out, by its name.
+    pub collected: BTreeMap<String, Value>,
+    /// What the conversation cost.
+    pub cost: Option<CostView>,
+}
+
+/// What a vendor takes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CostView {
+    /// In millionths of the unit.
+    pub millionths: u64,
+    /// usd, or credits, whose price depends on the plan.
+    pub unit: String,
+}
+
+impl From<&AgentReport> for ReportView {
+    fn from(report: &AgentReport) -> Self {
+        let criteria = report.criteria.iter();
+        let collected = report.collected.iter();
+        Self {
+            verdict: report.verdict.map(|verdict| verdict.name().to_owned()),
+            rating: report.rating.clone(),
+            criteria: criteria
+                .map(|(name, verdict)| (name.clone(), verdict.name().to_owned()))
+                .collect(),
+            summary: report.summary.clone(),
+            collected: collected
+                .map(|(name, value)| (name.clone(), value_of(value)))
+                .collect(),
+            cost: report.cost.map(|cost| CostView {
+                millionths: cost.millionths,
+                unit: cost.unit.name().to_owned(),
+            }),
+        }
+    }
+}
+
+/// A value that is kept as JSON text.
+fn value_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 impl CallDetail {
@@ -40,6 +102,7 @@ impl CallDetail {
             call: CallView::from(call),
             timeline: events.iter().filter_map(TimelineView::of).collect(),
             transcript: transcript(events),
+            report: call.attempt.facts.report.as_ref().map(ReportView::from),
         }
     }
 }

@@ -50,15 +50,22 @@ pub async fn twilio(
     let attempt: AttemptId = attempt
         .parse()
         .map_err(|_| ApiError::not_found("attempt"))?;
-    // A task of its own: what the store was asked is not broken off when the carrier is answered.
-    let answering = state
-        .tasks
-        .spawn(answer(state.clone(), kind, attempt, fields).in_current_span());
+    in_time(&state, answer(state.clone(), kind, attempt, fields)).await
+}
+
+/// What `answering` comes to, or, when that takes too long, that the sender is to repeat what it told.
+///
+/// It is a task of its own: what the store was asked is not broken off when the sender is answered.
+pub(super) async fn in_time<T: Send + 'static>(
+    state: &ApiState,
+    answering: impl Future<Output = ApiResult<T>> + Send + 'static,
+) -> ApiResult<T> {
+    let answering = state.tasks.spawn(answering.in_current_span());
     match tokio::time::timeout(ANSWER_WITHIN, answering).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
         Err(_) => {
-            warn!(attempt_id = %attempt, "callback not saved in time; the carrier is to repeat it");
+            warn!("callback not saved in time; its sender is to repeat it");
             let detail = "the records cannot be reached now; try again later";
             Err(ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -24,6 +24,7 @@ mod imports;
 pub mod media;
 mod openapi;
 mod policy;
+mod reports;
 mod settings;
 mod suppressions;
 
@@ -53,6 +54,8 @@ use crate::{
 };
 use error::ApiError;
 
+pub use reports::ReportDialects;
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct ApiState {
@@ -72,6 +75,8 @@ pub struct ApiState {
     pub carrier_token: Arc<SecretString>,
     /// The vendors whose agents there are, the one that is preferred first.
     pub agent_vendors: Arc<[AgentVendor]>,
+    /// How these vendors tell what they found in a conversation.
+    pub reports: Arc<ReportDialects>,
     /// The country of numbers without `+` in campaigns that name none.
     pub region: Region,
     /// The rules of campaigns that name none.
@@ -96,6 +101,9 @@ const MAX_BODY: usize = 2 * 1024 * 1024;
 
 /// Callbacks are smaller still.
 const MAX_CALLBACK: usize = 64 * 1024;
+
+/// What a vendor of agents tells has the whole transcript in it.
+const MAX_REPORT: usize = 8 * 1024 * 1024;
 
 /// How long an ordinary request may take.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -191,6 +199,10 @@ pub fn router(state: ApiState) -> Router {
         .route(
             "/webhooks/twilio/{kind}/{attempt}",
             post(hooks::twilio).layer(DefaultBodyLimit::max(MAX_CALLBACK)),
+        )
+        .route(
+            "/webhooks/{vendor}",
+            post(reports::receive).layer(DefaultBodyLimit::max(MAX_REPORT)),
         )
         .route("/media/twilio/{attempt}", get(media::twilio))
         .route("/healthz", get(health::alive))

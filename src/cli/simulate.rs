@@ -8,7 +8,7 @@ use super::interrupted;
 use crate::{
     config::LogFormat,
     observability,
-    sim::{Faults, Simulator, SimulatorConfig},
+    sim::{AgentSettings, Faults, PostCallWebhook, Simulator, SimulatorConfig},
 };
 
 /// What the simulator pretends to be. The accounts are read from the variables that a dialer uses,
@@ -70,6 +70,15 @@ pub(super) struct SimulateArgs {
     /// Vapi's key.
     #[arg(long, env = "VAPI_API_KEY", hide_env_values = true)]
     vapi_api_key: Option<String>,
+    /// The dialer, which is told after each conversation what the agent found.
+    #[arg(long, env = "PUBLIC_URL")]
+    dialer_url: Option<String>,
+    /// What ElevenLabs' post-call webhook is signed with; without it none is sent.
+    #[arg(long, env = "ELEVENLABS_WEBHOOK_SECRET", hide_env_values = true)]
+    webhook_secret: Option<String>,
+    /// What Vapi's report is signed with; without it none is sent.
+    #[arg(long, env = "VAPI_WEBHOOK_SECRET", hide_env_values = true)]
+    vapi_webhook_secret: Option<String>,
 }
 
 pub(super) fn parse_faults(text: &str) -> Result<Faults, String> {
@@ -90,7 +99,21 @@ impl SimulateArgs {
                 .filter(|it| !it.is_empty())
                 .collect()
         });
+        let webhook = |vendor: &str, secret: Option<String>| {
+            let url = self.dialer_url.as_deref()?.trim_end_matches('/');
+            let url = format!("{url}/webhooks/{vendor}");
+            Some(PostCallWebhook {
+                url,
+                secret: secret?,
+            })
+        };
+        let agent = AgentSettings {
+            post_call_webhook: webhook("elevenlabs", self.webhook_secret),
+            vapi_server: webhook("vapi", self.vapi_webhook_secret),
+            ..usual.agent
+        };
         SimulatorConfig {
+            agent,
             listen: self.listen,
             seed: self.seed,
             speed: self.speed,

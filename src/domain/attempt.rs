@@ -9,6 +9,7 @@ use super::{
     machine::Detected,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
+    report::AgentReport,
     rules::DecisionRecord,
 };
 
@@ -128,6 +129,8 @@ pub struct CallFacts {
     pub first_audio_after: Option<Duration>,
     /// Why no agent could be had, in words for an operator.
     pub agent_failure: Option<String>,
+    /// What the agent's vendor told after the conversation.
+    pub report: Option<AgentReport>,
     /// Who ended the call, where evidence says so.
     pub ended_by: Option<Party>,
     /// Whether no callback told of its end, so that the carrier had to be asked.

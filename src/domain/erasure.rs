@@ -174,6 +174,7 @@ impl Attempt {
         if let Some(words) = &mut attempt.facts.agent_failure {
             ERASED.clone_into(words);
         }
+        attempt.facts.report = attempt.facts.report.map(|report| report.erased());
         match &mut attempt.state {
             AttemptState::Ended { outcome, .. } => *outcome = erased_outcome(outcome),
             AttemptState::Released {
@@ -212,6 +213,13 @@ impl EventKind {
                     detail: ERASED.to_owned(),
                 },
             },
+            Self::Timeline {
+                attempt,
+                moment: Moment::Reported { .. },
+            } => Self::Timeline {
+                attempt: *attempt,
+                moment: Moment::Reported { verdict: None },
+            },
             Self::Timeline { .. }
             | Self::Campaign { .. }
             | Self::EmergencyStop { .. }
@@ -233,6 +241,7 @@ impl Signal {
                 ..
             } => *fault = erased_fault(fault),
             SignalKind::AgentFailed { detail } => ERASED.clone_into(detail),
+            SignalKind::Reported { report } => *report = report.erased(),
             SignalKind::Placed
             | SignalKind::Ringing
             | SignalKind::Answered

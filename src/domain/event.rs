@@ -8,6 +8,7 @@ use super::{
     attempt::Party,
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
+    report::AgentVerdict,
     suppression::SuppressionSource,
 };
 
@@ -129,6 +130,11 @@ pub enum Moment {
     MediaEnded {
         /// Who left first, where evidence says so.
         by: Option<Party>,
+    },
+    /// The agent's vendor told what it found in the conversation.
+    Reported {
+        /// Whether the agent reached what it was to reach; none where nothing was said of it.
+        verdict: Option<AgentVerdict>,
     },
     /// A call turned up for an attempt that was given up; it is being ended.
     LateCall,

@@ -33,6 +33,7 @@ pub mod profile;
 pub mod quality;
 pub mod ranges;
 pub mod register;
+pub mod report;
 pub mod retry;
 pub mod rules;
 pub mod schedule;

@@ -11,6 +11,7 @@ use super::{
     ids::{AgentVendor, CallSid, ConversationId, StreamSid},
     machine::AnsweredBy,
     outcome::Fault,
+    report::AgentReport,
 };
 
 /// One thing that was told about an attempt.
@@ -69,6 +70,11 @@ pub enum SignalKind {
     AgentFailed {
         /// Why.
         detail: String,
+    },
+    /// The agent's vendor told what it found in the conversation, after its end.
+    Reported {
+        /// What.
+        report: AgentReport,
     },
     /// The audio ended.
     MediaEnded {

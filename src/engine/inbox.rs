@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Core, Engine, EngineError, EngineResult, decide::Input};
 use crate::{
     domain::{
-        ids::{AttemptId, TenantId},
-        signal::Signal,
+        enrollment::CallRecord,
+        ids::{AttemptId, ConversationId, TenantId},
+        report::AgentReport,
+        signal::{Signal, SignalKind},
     },
     store::InboxEntry,
 };
@@ -26,24 +28,37 @@ impl Engine {
         attempt: AttemptId,
         signal: Signal,
     ) -> EngineResult<()> {
+        let tenant = self.core.tenant_of(attempt).await?;
+        self.core.receive(key, tenant, attempt, signal).await
+    }
+
+    /// Saves what an agent's vendor told after a conversation, as [`Engine::receive`] does. Who names no
+    /// attempt, or one that never was, is matched by the conversation.
+    ///
+    /// - Holds: nothing about an erased person is saved.
+    /// - Errors: [`EngineError::NotFound`] for a conversation that nobody here had.
+    pub async fn receive_report(
+        &self,
+        key: String,
+        attempt: Option<AttemptId>,
+        report: AgentReport,
+    ) -> EngineResult<()> {
         let core = &self.core;
-        let tenant = core.tenant_of(attempt).await?;
-        let received_at = core.now();
-        let entry = InboxEntry {
-            key,
-            tenant,
-            attempt,
-            received_at,
-            signal,
+        let call = core.reported_call(attempt, &report.conversation).await?;
+        let call = call.ok_or(EngineError::NotFound {
+            what: "conversation",
+        })?;
+        let attempt = call.attempt.id;
+        if call.attempt.to.known().is_none() {
+            info!(attempt_id = %attempt, "report about an erased person dropped");
+            return Ok(());
+        }
+        let signal = Signal {
+            sid: None,
+            at: core.now(),
+            kind: SignalKind::Reported { report },
         };
-        let received = core.store.receive(&entry).await;
-        if received.is_err() {
-            core.could_not_hear();
-        }
-        if received? {
-            core.queue(entry);
-        }
-        Ok(())
+        core.receive(key, call.tenant, attempt, signal).await
     }
 
     /// Lets a signal of our own media path happen at once.
@@ -60,6 +75,59 @@ impl Engine {
 }
 
 impl Core {
+    async fn receive(
+        &self,
+        key: String,
+        tenant: TenantId,
+        attempt: AttemptId,
+        signal: Signal,
+    ) -> EngineResult<()> {
+        let entry = InboxEntry {
+            key,
+            tenant,
+            attempt,
+            received_at: self.now(),
+            signal,
+        };
+        let received = self.store.receive(&entry).await;
+        if received.is_err() {
+            self.could_not_hear();
+        }
+        if received? {
+            self.queue(entry);
+        }
+        Ok(())
+    }
+
+    /// The call that a conversation belongs to. Vendors give back the attempt that they were told, unless
+    /// somebody else's agent was told of one.
+    async fn reported_call(
+        &self,
+        attempt: Option<AttemptId>,
+        conversation: &ConversationId,
+    ) -> EngineResult<Option<CallRecord>> {
+        if let Some(attempt) = attempt
+            && let Some(call) = self.call_of(attempt).await?
+        {
+            return Ok(Some(call));
+        }
+        for tenant in self.store.list_tenants().await? {
+            let found = self.store.find_call_by_conversation(tenant, conversation);
+            if let Some(call) = found.await? {
+                return Ok(Some(call));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn call_of(&self, attempt: AttemptId) -> EngineResult<Option<CallRecord>> {
+        match self.tenant_of(attempt).await {
+            Ok(tenant) => Ok(self.store.find_call(tenant, attempt).await?),
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Hands a saved signal to the worker of its enrollment. A full queue leaves it to the sweep.
     pub(super) fn queue(&self, entry: InboxEntry) {
         let uuid = entry.attempt.enrollment.uuid().as_u128();

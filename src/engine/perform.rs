@@ -22,7 +22,7 @@ use crate::{
         attempt::AttemptState,
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId},
+        ids::{AttemptId, CallSid, CampaignId, TenantId},
         machine::Speech,
         pacing::{self, Lane},
         phone::PhoneNumber,
@@ -91,6 +91,7 @@ impl Core {
             Effect::Speak { sid, speech } => {
                 self.tasks.spawn(self.clone().speak(sid, speech));
             }
+            Effect::ForgetWords { attempt } => self.forget_words(campaign.tenant, attempt).await,
             Effect::PauseCampaign { fault } => {
                 self.stand_still(campaign, PauseReason::Carrier(fault))
                     .await;
@@ -137,6 +138,12 @@ impl Core {
                 }
             }
             Effect::NoteAccepted => self.note_accepted(campaign.id),
+        }
+    }
+
+    async fn forget_words(&self, tenant: TenantId, attempt: AttemptId) {
+        if let Err(error) = self.store.erase_signals(tenant, &[attempt]).await {
+            warn!(%error, attempt_id = %attempt, "words about an erased person wait to be forgotten");
         }
     }
 

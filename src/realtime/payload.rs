@@ -11,6 +11,7 @@ use crate::domain::{
     ids::CampaignId,
     machine::AnsweredBy,
     outcome::{Fault, Outcome},
+    report::AgentVerdict,
 };
 
 /// `campaign_update`: where a campaign stands.
@@ -148,6 +149,9 @@ pub struct CallView {
     pub answer_to_first_audio_ms: Option<u64>,
     /// Why no agent could be had.
     pub agent_failure: Option<String>,
+    /// Whether the agent reached what it was to reach, as its vendor says after the call: success, failure
+    /// or unknown. It says nothing about `outcome`, and the other way round.
+    pub agent_verdict: Option<String>,
     /// What may be asked of it now: hangUp.
     pub allowed_actions: Vec<String>,
 }
@@ -293,6 +297,11 @@ impl From<&CallRecord> for CallView {
                 .first_audio_after
                 .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             agent_failure: facts.agent_failure.clone(),
+            agent_verdict: facts
+                .report
+                .as_ref()
+                .and_then(|report| report.verdict)
+                .map(|verdict| verdict.name().to_owned()),
             allowed_actions: if attempt.state.is_open() {
                 vec!["hangUp".to_owned()]
             } else {
@@ -388,12 +397,22 @@ fn in_words(moment: &Moment) -> (String, String) {
             "erased",
             "what was said or pressed here was erased".to_owned(),
         ),
+        Moment::Reported { verdict } => ("reported", reported(*verdict).to_owned()),
         Moment::LateCall => (
             "lateCall",
             "a call turned up for an attempt that was given up".to_owned(),
         ),
     };
     (kind.to_owned(), text)
+}
+
+fn reported(verdict: Option<AgentVerdict>) -> &'static str {
+    match verdict {
+        Some(AgentVerdict::Success) => "the agent's vendor reports a success",
+        Some(AgentVerdict::Failure) => "the agent's vendor reports a failure",
+        Some(AgentVerdict::Unknown) => "the agent's vendor reports and gives no clear verdict",
+        None => "the agent's vendor reports on the conversation",
+    }
 }
 
 fn detected(by: AnsweredBy) -> &'static str {

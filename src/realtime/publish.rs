@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        event::{EventKind, StoredEvent},
+        event::{EventKind, Moment, StoredEvent},
         ids::{CampaignId, TenantId},
     },
     engine::Engine,
@@ -169,7 +169,11 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 payload: to_value(&update),
             })
         }
-        EventKind::Call { attempt, .. } => {
+        EventKind::Call { attempt, .. }
+        | EventKind::Timeline {
+            attempt,
+            moment: Moment::Reported { .. },
+        } => {
             let call = engine.store().find_call(event.tenant, *attempt).await?;
             call.map(|call| Message {
                 name: "campaign_call_update",

@@ -74,10 +74,13 @@ pub struct AgentSettings {
     /// Where signed addresses lead, unless to the simulator itself.
     pub address: Option<SocketAddr>,
     pub ping_interval: Duration,
-    /// Where to send each finished conversation.
+    /// Where ElevenLabs sends each finished conversation.
     pub post_call_webhook: Option<PostCallWebhook>,
+    /// Where Vapi's assistant sends the report on a call whose request names no server, signed.
+    pub vapi_server: Option<PostCallWebhook>,
 }
 
+/// Where a vendor posts, and what it signs with.
 #[derive(Debug, Clone)]
 pub struct PostCallWebhook {
     pub url: String,
@@ -170,6 +173,7 @@ impl Default for AgentSettings {
             address: None,
             ping_interval: Duration::from_secs(2),
             post_call_webhook: None,
+            vapi_server: None,
         }
     }
 }

@@ -15,12 +15,16 @@ pub struct Faults {
     pub lost_callback: f64,
     /// Share of status callbacks that are sent `late_by_ms` after the event.
     pub late_callback: f64,
-    /// Delay of a late callback in real milliseconds.
+    /// Delay of a late callback or report in real milliseconds.
     pub late_by_ms: u64,
     /// Share of status callbacks that are sent twice.
     pub duplicate_callback: f64,
     /// Share of status callbacks that are held until later ones have overtaken them.
     pub reordered_callback: f64,
+    /// Share of reports on conversations that agents' vendors post `late_by_ms` after they are done.
+    pub late_report: f64,
+    /// Share of those reports that are posted twice.
+    pub duplicate_report: f64,
     /// Share of call creations refused with 429; nothing is created.
     pub create_throttled: f64,
     /// Numbers by how they begin, each with the error number with which a call to them is refused;
@@ -59,6 +63,8 @@ impl Default for Faults {
             late_by_ms: 3_000,
             duplicate_callback: 0.0,
             reordered_callback: 0.0,
+            late_report: 0.0,
+            duplicate_report: 0.0,
             create_throttled: 0.0,
             create_refused: BTreeMap::new(),
             create_fails: 0.0,
@@ -106,6 +112,8 @@ impl Faults {
             ("late_callback", self.late_callback),
             ("duplicate_callback", self.duplicate_callback),
             ("reordered_callback", self.reordered_callback),
+            ("late_report", self.late_report),
+            ("duplicate_report", self.duplicate_report),
             ("create_throttled", self.create_throttled),
             ("create_fails", self.create_fails),
             (

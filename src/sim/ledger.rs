@@ -132,6 +132,9 @@ pub struct ConversationFacts {
     /// Pings the client answered, and how long the slowest answer took.
     pub pongs: u32,
     pub slowest_pong_ms: u64,
+    /// Reports on it that were posted and taken, and those that were not taken.
+    pub reports_taken: u32,
+    pub reports_refused: u32,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -282,6 +285,21 @@ impl Ledger {
         totals.agent_sessions_open_max = totals
             .agent_sessions_open_max
             .max(totals.agent_sessions_open);
+    }
+
+    /// A report on a conversation was posted.
+    pub fn report_posted(&self, conversation_id: &str, is_taken: bool) {
+        let mut book = self.book();
+        let Some(&index) = book.conversation_index.get(conversation_id) else {
+            return;
+        };
+        let facts = &mut book.snapshot.conversations[index];
+        let count = if is_taken {
+            &mut facts.reports_taken
+        } else {
+            &mut facts.reports_refused
+        };
+        *count += 1;
     }
 
     /// Replaces what is known of an open conversation.

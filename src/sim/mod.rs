@@ -15,6 +15,7 @@ pub mod faults;
 pub mod ledger;
 mod mouth;
 mod pace;
+mod posting;
 mod simulation;
 mod tone;
 mod twilio;

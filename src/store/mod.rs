@@ -29,8 +29,8 @@ use crate::domain::{
     halt::{Halt, HaltScope, Halts},
     holiday::Holidays,
     ids::{
-        AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
-        SessionId, SuppressionId, TenantId, UserId,
+        AttemptId, CallSid, CampaignId, ContactId, ConversationId, EnrollmentId, ImportId, NodeId,
+        PlaceKey, SessionId, SuppressionId, TenantId, UserId,
     },
     pacing::Usage,
     phone::PhoneNumber,
@@ -240,6 +240,13 @@ pub trait Enrollments: Send + Sync + 'static {
         &self,
         tenant: TenantId,
         sid: &CallSid,
+    ) -> StoreResult<Option<CallRecord>>;
+
+    /// The attempt in which the agent's vendor held that conversation.
+    async fn find_call_by_conversation(
+        &self,
+        tenant: TenantId,
+        conversation: &ConversationId,
     ) -> StoreResult<Option<CallRecord>>;
 
     /// Attempts, latest start first.

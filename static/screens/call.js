@@ -36,6 +36,8 @@ function Facts({ call, onChange }) {
     ["Fault", call.fault && `${call.fault.detail} (${call.fault.code})`],
     ["Agent", call.agentVendor],
     ["Agent failure", call.agentFailure],
+    ["Agent's verdict", call.agentVerdict],
+    ["Agent's summary", call.report?.summary],
   ];
   return html`<div class="heading">
       <span class="badge call-${call.state}">${callStateWord(call.state)}</span>

@@ -59,9 +59,9 @@ export function openCall(id) {
     }
     if (name === "campaign_call_update" && payload.seq > callSeq) {
       take(payload, payload.seq);
-      // The timeline is not part of the event.
+      // Timeline and report are not part of the event.
       api.call(id).then(
-        ({ timeline }) => take({ timeline }),
+        ({ timeline, report }) => take({ timeline, report }),
         (failure) => (problem.value = failure),
       );
     }

@@ -17,6 +17,7 @@ mod machines;
 mod optout;
 mod policies;
 mod registers;
+mod reports;
 mod rules;
 mod shutdown;
 mod suppression_lists;
@@ -159,6 +160,11 @@ on_both_stores!(
     vapi::a_call_that_one_vendor_refuses_is_taken_by_the_other,
     vapi::new_calls_go_to_the_other_vendor_while_one_breaks_them_off,
     vapi::a_vendor_that_is_not_set_up_is_refused,
+    reports::what_each_vendor_finds_arrives_beside_the_outcome,
+    reports::what_is_not_signed_as_it_should_be_changes_nothing,
+    reports::reports_that_come_late_or_twice_say_it_once,
+    reports::a_report_finds_its_call_by_the_conversation_and_no_other,
+    reports::nothing_that_was_reported_outlives_an_erasure,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,

@@ -24,7 +24,10 @@ use dialtone::{
         ids::{TenantId, UserId},
     },
     engine::{EngineSettings, decide::Timing},
-    sim::{AgentSettings, Behaviour, Faults, LedgerSnapshot, Mix, Simulator, SimulatorConfig},
+    sim::{
+        AgentSettings, Behaviour, Faults, LedgerSnapshot, Mix, PostCallWebhook, Simulator,
+        SimulatorConfig,
+    },
     store::{Commit, EnrollmentFilter, PageRequest, Store, StoreError},
 };
 use serde_json::Value;
@@ -46,6 +49,8 @@ const SPEED: f64 = 20.0;
 
 /// Twilio lists it whenever a dialer closes the media socket, as it does when the agent has ended.
 const STREAM_CLOSED_BY_US: u32 = 31921;
+
+pub const REPORT_SECRET: &str = "wsec_for_tests";
 
 pub const OWNER: &str = "owner@example.com";
 pub const PASSWORD: &str = "correct horse";
@@ -89,6 +94,8 @@ pub struct Scenario {
     place: Arc<Place>,
     simulator: SimulatorConfig,
     settings: Vec<(&'static str, String)>,
+    /// What the simulated vendors sign their reports with; none where they send none.
+    report_secret: Option<&'static str>,
     engine: Box<dyn Fn(&mut EngineSettings)>,
 }
 
@@ -107,6 +114,7 @@ impl Scenario {
                 ..SimulatorConfig::for_testing()
             },
             settings: Vec::new(),
+            report_secret: None,
             engine: Box::new(|_| {}),
         }
     }
@@ -151,6 +159,19 @@ impl Scenario {
             .setting("VAPI_ASSISTANT_ID", assistant)
     }
 
+    /// The server takes what the agents' vendors find in conversations, when it is signed with
+    /// [`REPORT_SECRET`].
+    pub fn takes_reports(self) -> Self {
+        self.setting("ELEVENLABS_WEBHOOK_SECRET", REPORT_SECRET)
+            .setting("VAPI_WEBHOOK_SECRET", REPORT_SECRET)
+    }
+
+    /// The simulated vendors tell what they find, signed with `secret`.
+    pub fn sends_reports(mut self, secret: &'static str) -> Self {
+        self.report_secret = Some(secret);
+        self
+    }
+
     /// A change of how the engine works.
     pub fn engine(mut self, change: impl Fn(&mut EngineSettings) + 'static) -> Self {
         self.engine = Box::new(change);
@@ -165,11 +186,21 @@ impl Scenario {
         })
     }
 
-    pub async fn start(self) -> World {
+    pub async fn start(mut self) -> World {
         install_tls();
-        let simulator = Simulator::start(self.simulator).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        if let Some(secret) = self.report_secret {
+            let webhook = |vendor: &str| {
+                Some(PostCallWebhook {
+                    url: format!("http://{address}/webhooks/{vendor}"),
+                    secret: secret.to_owned(),
+                })
+            };
+            self.simulator.agent.post_call_webhook = webhook("elevenlabs");
+            self.simulator.agent.vapi_server = webhook("vapi");
+        }
+        let simulator = Simulator::start(self.simulator).await.unwrap();
         let mut vars = environment(&self.place, &simulator, &address.to_string());
         vars.extend(
             self.settings

@@ -7,6 +7,7 @@
 mod conversation;
 mod fault;
 mod outgoing;
+mod report;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +31,8 @@ use super::{
 };
 
 use crate::domain::ids::AgentVendor;
+
+pub use report::PostCall;
 
 use conversation::Conversation;
 

@@ -9,6 +9,7 @@ mod conversation;
 mod fault;
 mod gate;
 mod outgoing;
+mod report;
 mod wire;
 
 use std::{
@@ -38,6 +39,8 @@ use crate::{
     audio::{Format, Rate},
     domain::ids::{AgentVendor, ConversationId},
 };
+
+pub use report::ServerMessages;
 
 use conversation::Conversation;
 

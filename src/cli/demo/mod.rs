@@ -28,7 +28,7 @@ use crate::{
     config::{Config, LogFormat},
     engine::decide::Timing,
     observability,
-    sim::{Faults, Simulator, SimulatorConfig},
+    sim::{AgentSettings, Faults, PostCallWebhook, Simulator, SimulatorConfig},
 };
 
 /// How the sample campaign runs.
@@ -111,6 +111,9 @@ const MAX_ATTEMPTS: u32 = 3;
 /// How long people wait for another try, in their own time.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// What the simulated vendors sign their reports with.
+const WEBHOOK_SECRET: &str = "simulated-webhook-secret";
+
 /// How often the campaign's progress is read.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -121,9 +124,9 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     if !(args.speed.is_finite() && args.speed > 0.0) {
         bail!("--speed must be above 0");
     }
-    let simulator = Simulator::start(simulator_config(&args)).await?;
     let listener = listen(&args).await?;
     let address = listener.local_addr()?;
+    let simulator = Simulator::start(simulator_config(&args, address)).await?;
     let data = tempfile::tempdir().context("cannot make a directory for the records")?;
     let config = demo_config(&args, &simulator, address, data.path())?;
     let mut settings = engine_settings(&config);
@@ -162,8 +165,20 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn simulator_config(args: &DemoArgs) -> SimulatorConfig {
+/// `address` is where the agents tell what they found in a conversation.
+fn simulator_config(args: &DemoArgs, address: SocketAddr) -> SimulatorConfig {
+    let webhook = |vendor: &str| {
+        Some(PostCallWebhook {
+            url: format!("http://{address}/webhooks/{vendor}"),
+            secret: WEBHOOK_SECRET.to_owned(),
+        })
+    };
     SimulatorConfig {
+        agent: AgentSettings {
+            post_call_webhook: webhook("elevenlabs"),
+            vapi_server: webhook("vapi"),
+            ..AgentSettings::default()
+        },
         seed: args.seed,
         speed: args.speed,
         calls_per_second: 200.0,
@@ -220,11 +235,13 @@ fn demo_config(
         vars.insert("ELEVENLABS_BASE_URL", simulator.base_url());
         vars.insert("ELEVENLABS_API_KEY", sim.agent_api_key.clone());
         vars.insert("ELEVENLABS_AGENT_ID", sim.agent_id.clone());
+        vars.insert("ELEVENLABS_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned());
     }
     if args.agent != AgentChoice::Elevenlabs {
         vars.insert("VAPI_BASE_URL", simulator.base_url());
         vars.insert("VAPI_API_KEY", sim.vapi_api_key.clone());
         vars.insert("VAPI_ASSISTANT_ID", sim.vapi_assistant_id.clone());
+        vars.insert("VAPI_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned());
     }
     if args.store == StoreChoice::Mongodb {
         let uri = args

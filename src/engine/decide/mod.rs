@@ -305,6 +305,11 @@ pub enum Effect {
         /// What.
         speech: Speech,
     },
+    /// Take away what others said of a person in signals about an attempt that were received.
+    ForgetWords {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// End a call at the carrier.
     EndCall {
         /// Which.

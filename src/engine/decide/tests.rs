@@ -17,6 +17,8 @@ use crate::domain::{
 
 /// What answering machines cause.
 mod machines;
+/// What agents' vendors tell after a conversation.
+mod reports;
 
 const NOW: Timestamp = campaigns::NOW;
 

@@ -7,9 +7,10 @@ use crate::domain::{
     campaign::CampaignStatus,
     enrollment::EnrollmentState,
     event::{Event, Moment},
-    ids::CallSid,
+    ids::{CallSid, ConversationId},
     machine::{Detected, Response},
     outcome::Outcome,
+    report::AgentReport,
     signal::{CallEnd, Signal, SignalKind},
     step::speaking_time,
 };
@@ -136,7 +137,7 @@ pub(super) fn told_late(snapshot: &Snapshot<'_>, signal: &Signal, now: Timestamp
             },
             Some(told),
         ) if bound != told => second_call(snapshot, past, told, &signal.kind, now),
-        (AttemptState::Ended { .. }, _) => add_facts(snapshot, past, signal),
+        (AttemptState::Ended { .. }, _) => add_facts(snapshot, past, signal, now),
         _ => Decision::default(),
     }
 }
@@ -166,6 +167,7 @@ fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<Attem
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
             | SignalKind::AgentFailed { .. }
+            | SignalKind::Reported { .. }
             | SignalKind::MediaEnded { .. }
             | SignalKind::Over { .. },
             Reserved
@@ -209,6 +211,8 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             if facts.conversation.is_none() {
                 facts.conversation = Some(conversation.clone());
                 facts.vendor = Some(vendor.clone());
+                // One that came first may be about a conversation that led to nothing.
+                facts.report = facts.report.filter(|it| it.conversation == *conversation);
             }
         }
         SignalKind::AgentSpoke => {
@@ -226,12 +230,25 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
         SignalKind::AgentFailed { detail } => {
             facts.agent_failure.get_or_insert_with(|| detail.clone());
         }
+        SignalKind::Reported { report } => facts.report = with_report(&facts, report),
         SignalKind::MediaEnded { by } => {
             facts.media_ended_at.get_or_insert(signal.at);
             facts.ended_by = facts.ended_by.or(*by);
         }
     }
     facts
+}
+
+/// What is known from the agent's vendor when `report` was told too. Of a call's conversations, the one
+/// that the callee was in counts.
+fn with_report(facts: &CallFacts, report: &AgentReport) -> Option<AgentReport> {
+    let is_of_another = |conversation: &ConversationId| *conversation != report.conversation;
+    match &facts.report {
+        known if facts.conversation.as_ref().is_some_and(is_of_another) => known.clone(),
+        Some(known) if is_of_another(&known.conversation) => Some(known.clone()),
+        Some(known) => Some(known.clone().completed_by(report)),
+        None => Some(report.clone()),
+    }
 }
 
 /// When to ask the carrier if nothing else comes.
@@ -303,6 +320,9 @@ fn moment_of(
             detail: detail.clone(),
         },
         SignalKind::MediaEnded { by } => Moment::MediaEnded { by: *by },
+        SignalKind::Reported { report } => Moment::Reported {
+            verdict: report.verdict,
+        },
         SignalKind::Placed
         | SignalKind::Ringing
         | SignalKind::Answered
@@ -326,6 +346,7 @@ fn shows_life(kind: &SignalKind) -> bool {
         // A verdict may come after the end.
         SignalKind::Detected { .. }
         | SignalKind::AgentFailed { .. }
+        | SignalKind::Reported { .. }
         | SignalKind::MediaEnded { .. }
         | SignalKind::Over { .. } => false,
     }
@@ -345,11 +366,22 @@ fn second_call(
     }
 }
 
+/// Whether a signal brings words about somebody whose data was erased: nothing of it is kept.
+fn is_about_an_erased_person(past: &Attempt, signal: &Signal) -> bool {
+    past.to.known().is_none() && matches!(signal.kind, SignalKind::Reported { .. })
+}
+
 /// Adds what came late to an ended attempt.
 ///
 /// An agent whose arrival was reported after the end turns *abandoned* into *answered*: the outcome
 /// follows from the facts, in whatever order they came.
-fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Decision {
+fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal, now: Timestamp) -> Decision {
+    if is_about_an_erased_person(past, signal) {
+        return Decision {
+            effects: vec![Effect::ForgetWords { attempt: past.id }],
+            ..Decision::default()
+        };
+    }
     let mut attempt = past.clone();
     attempt.facts = with_facts(&past.facts, signal);
     if attempt.facts == past.facts {
@@ -374,7 +406,11 @@ fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Decisi
         }
     }
     if attempt.state == past.state {
-        return snapshot.save(state, Some(attempt), vec![]);
+        let moment = match &signal.kind {
+            SignalKind::Reported { .. } => moment_of(snapshot, past, signal, now),
+            _ => None,
+        };
+        return snapshot.save(state, Some(attempt), moment.into_iter().collect());
     }
     let events = vec![snapshot.call_event(&attempt, signal.at)];
     // Looked at once more: it ended as something else than was known at its end.

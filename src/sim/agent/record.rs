@@ -47,6 +47,9 @@ pub struct End {
 const PROCESSING_TIME: Duration = Duration::from_secs(3);
 const SHORTEST_PROCESSING: Duration = Duration::from_millis(100);
 
+/// What a conversation costs.
+const CREDITS_PER_SECOND: i64 = 7;
+
 /// The time from the end of a conversation until its analysis is there.
 pub fn processing_time(simulation: &Simulation) -> Duration {
     simulation
@@ -100,8 +103,21 @@ impl Record {
                 "call_successful": self.verdict(),
                 "transcript_summary": self.summary(),
                 "call_summary_title": "Simulated conversation",
-                "evaluation_criteria_results": {},
-                "data_collection_results": {},
+                "evaluation_criteria_results": {
+                    "answered": {
+                        "criteria_id": "answered",
+                        "result": self.verdict(),
+                        "rationale": "The verdict goes by how often the caller spoke.",
+                    },
+                },
+                "data_collection_results": {
+                    "answers": {
+                        "data_collection_id": "answers",
+                        "value": self.n_lines(Speaker::User),
+                        "json_schema": {"type": "integer"},
+                        "rationale": "How often the caller spoke.",
+                    },
+                },
             })
         });
         json!({
@@ -152,7 +168,7 @@ impl Record {
             "start_time_unix_secs": self.started_at.as_second(),
             "accepted_time_unix_secs": self.started_at.as_second(),
             "call_duration_secs": self.duration_secs(simulation.now()),
-            "cost": 0,
+            "cost": self.duration_secs(simulation.now()).max(1) * CREDITS_PER_SECOND,
             "termination_reason": self.end.as_ref().map_or("", |end| &end.reason),
             "error": error,
             "warnings": [],

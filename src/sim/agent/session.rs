@@ -209,6 +209,8 @@ fn blank_facts(record: &Record) -> ConversationFacts {
         tools: Vec::new(),
         pongs: 0,
         slowest_pong_ms: 0,
+        reports_taken: 0,
+        reports_refused: 0,
     }
 }
 

@@ -2,15 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+use reqwest::header;
 use serde_json::{Value, json};
 
 use super::{Call, Line};
-use crate::sim::{config::AudioFormat, simulation::Simulation};
+use crate::sim::{
+    config::AudioFormat,
+    posting::{post, signature},
+    simulation::Simulation,
+};
 
 /// Whose calls these are.
 pub const ORGANISATION: &str = "0a000000-0000-4000-8000-00000000000f";
 
-const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How long the service thinks about a call that has ended.
 const PROCESSING_TIME: Duration = Duration::from_secs(3);
 const SHORTEST_PROCESSING: Duration = Duration::from_millis(100);
@@ -75,6 +80,7 @@ fn analysis(call: &Call) -> Value {
     json!({
         "summary": format!("The agent spoke {n_of_agent} times and the caller {n_of_user} times."),
         "successEvaluation": (n_of_user > 0).to_string(),
+        "structuredData": {"answers": n_of_user},
     })
 }
 
@@ -98,8 +104,10 @@ fn artifact(call: &Call) -> Value {
 /// Waits for the analysis, then posts the report where the call's request says, again and again if the
 /// receiver's plan says so.
 pub async fn post_when_done(simulation: Arc<Simulation>, ended: Call) {
-    let server = ended.overrides["server"].clone();
-    let Some(url) = server["url"].as_str() else {
+    let server = &ended.overrides["server"];
+    let owners = simulation.config.agent.vapi_server.as_ref();
+    let url = server["url"].as_str();
+    let Some(url) = url.or(owners.map(|it| it.url.as_str())) else {
         return;
     };
     let pace = simulation.pace;
@@ -120,25 +128,31 @@ pub async fn post_when_done(simulation: Arc<Simulation>, ended: Call) {
     ] {
         message[name] = shown[name].clone();
     }
-    let body = json!({ "message": message });
+    let body = json!({ "message": message }).to_string();
+    let build = |now: Timestamp| {
+        let mut request = simulation.http.post(url).body(body.clone());
+        request = request.header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in server["headers"].as_object().into_iter().flatten() {
+            request = request.header(name, value.as_str().unwrap_or_default());
+        }
+        // Where the call's request names no server, the assistant's own is asked, with its credential.
+        match owners.filter(|_| server.is_null()) {
+            Some(credential) => {
+                let time = now.as_millisecond().to_string();
+                let hash = signature(&credential.secret, &time, &body);
+                request
+                    .header("x-timestamp", time)
+                    .header("x-signature", hash)
+            }
+            None => request,
+        }
+    };
     let plan = &server["backoffPlan"];
     let n_retries = plan["maxRetries"].as_u64().unwrap_or(0).min(MAX_RETRIES);
     let delay = Duration::from_secs(plan["baseDelaySeconds"].as_u64().unwrap_or(0).min(10));
     for _ in 0..=n_retries {
-        let mut request = simulation.http.post(url).timeout(TIME_LIMIT).json(&body);
-        for (name, value) in server["headers"].as_object().into_iter().flatten() {
-            request = request.header(name, value.as_str().unwrap_or_default());
-        }
-        match request.send().await {
-            Ok(response) if response.status().is_success() => return,
-            Ok(response) => {
-                let status = response.status().as_u16();
-                tracing::warn!(status, "end-of-call report was refused");
-            }
-            Err(error) => {
-                let error = error.without_url();
-                tracing::warn!(%error, "end-of-call report was not delivered");
-            }
+        if post(&simulation, &ended.id, build).await {
+            return;
         }
         tokio::time::sleep(pace.shorten_to(delay, SHORTEST_PROCESSING)).await;
     }

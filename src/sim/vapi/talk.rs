@@ -135,6 +135,8 @@ impl Talk {
             tools: Vec::new(),
             pongs: 0,
             slowest_pong_ms: 0,
+            reports_taken: 0,
+            reports_refused: 0,
         };
         Self {
             hearing: Hearing::new(call.format, simulation.pace),

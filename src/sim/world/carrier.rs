@@ -589,6 +589,7 @@ fn name(kind: &SignalKind) -> &'static str {
         | SignalKind::AgentJoined { .. }
         | SignalKind::AgentSpoke
         | SignalKind::AgentFailed { .. }
+        | SignalKind::Reported { .. }
         | SignalKind::MediaEnded { .. } => "media",
     }
 }

@@ -22,8 +22,8 @@ use crate::{
         halt::{Halt, HaltScope, Halts},
         holiday::Holidays,
         ids::{
-            AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, ImportId, NodeId, PlaceKey,
-            SessionId, SuppressionId, TenantId, UserId,
+            AttemptId, CallSid, CampaignId, ContactId, ConversationId, EnrollmentId, ImportId,
+            NodeId, PlaceKey, SessionId, SuppressionId, TenantId, UserId,
         },
         pacing::Usage,
         phone::PhoneNumber,
@@ -247,6 +247,15 @@ impl Enrollments for FaultyStore {
     ) -> StoreResult<Option<CallRecord>> {
         self.run(Read, self.inner.find_call_by_sid(tenant, sid))
             .await
+    }
+
+    async fn find_call_by_conversation(
+        &self,
+        tenant: TenantId,
+        conversation: &ConversationId,
+    ) -> StoreResult<Option<CallRecord>> {
+        let found = self.inner.find_call_by_conversation(tenant, conversation);
+        self.run(Read, found).await
     }
 
     async fn list_calls(

@@ -8,7 +8,7 @@ use crate::{
         Timestamp,
         enrollment::CallRecord,
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId, EnrollmentId, TenantId},
+        ids::{AttemptId, CallSid, CampaignId, ConversationId, EnrollmentId, TenantId},
         outcome::Outcome,
         phone::PhoneNumber,
     },
@@ -32,6 +32,7 @@ const LAST: AttemptId = AttemptId {
 pub struct Calls {
     by_id: BTreeMap<AttemptId, CallRecord>,
     by_sid: BTreeMap<(TenantId, CallSid), AttemptId>,
+    by_conversation: BTreeMap<(TenantId, ConversationId), AttemptId>,
     /// By dial start.
     by_tenant: BTreeSet<(TenantId, Timestamp, AttemptId)>,
     by_campaign: BTreeSet<(CampaignId, Timestamp, AttemptId)>,
@@ -47,6 +48,16 @@ impl Calls {
     /// The call that the carrier calls `sid`.
     pub fn find_by_sid(&self, tenant: TenantId, sid: &CallSid) -> Option<&CallRecord> {
         let id = self.by_sid.get(&(tenant, sid.clone()))?;
+        self.by_id.get(id)
+    }
+
+    /// The call in which the agent's vendor held that conversation.
+    pub fn find_by_conversation(
+        &self,
+        tenant: TenantId,
+        conversation: &ConversationId,
+    ) -> Option<&CallRecord> {
+        let id = self.by_conversation.get(&(tenant, conversation.clone()))?;
         self.by_id.get(id)
     }
 
@@ -101,6 +112,10 @@ impl Calls {
         self.by_person.insert((call.tenant, to, dial_at, id));
         if let Some(sid) = call.attempt.state.sid() {
             self.by_sid.insert((call.tenant, sid.clone()), id);
+        }
+        if let Some(conversation) = &call.attempt.facts.conversation {
+            self.by_conversation
+                .insert((call.tenant, conversation.clone()), id);
         }
         self.by_id.insert(id, call);
     }

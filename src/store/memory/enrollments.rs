@@ -12,7 +12,10 @@ use crate::{
         audience::NewEnrollment,
         enrollment::{CallRecord, Enrollment, EnrollmentState, Progress},
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
+        ids::{
+            AttemptId, CallSid, CampaignId, ContactId, ConversationId, EnrollmentId, PlaceKey,
+            TenantId,
+        },
         retry::Tally,
         rules::Rule,
     },
@@ -514,6 +517,16 @@ impl store::Enrollments for MemoryStore {
         sid: &CallSid,
     ) -> StoreResult<Option<CallRecord>> {
         Ok(self.records().calls.find_by_sid(tenant, sid).cloned())
+    }
+
+    async fn find_call_by_conversation(
+        &self,
+        tenant: TenantId,
+        conversation: &ConversationId,
+    ) -> StoreResult<Option<CallRecord>> {
+        let records = self.records();
+        let found = records.calls.find_by_conversation(tenant, conversation);
+        Ok(found.cloned())
     }
 
     async fn list_calls(

@@ -15,7 +15,10 @@ use crate::{
         Timestamp,
         audience::NewEnrollment,
         enrollment::{CallRecord, Enrollment, EnrollmentState},
-        ids::{AttemptId, CallSid, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
+        ids::{
+            AttemptId, CallSid, CampaignId, ContactId, ConversationId, EnrollmentId, PlaceKey,
+            TenantId,
+        },
         retry::Tally,
     },
     store::{
@@ -141,6 +144,23 @@ impl Enrollments for MongoStore {
             "tenant": tenant.to_string(),
             "attempt.state.sid": sid.as_str(),
             "hasSid": true,
+        };
+        calls::find(self, one).await
+    }
+
+    async fn find_call_by_conversation(
+        &self,
+        tenant: TenantId,
+        conversation: &ConversationId,
+    ) -> StoreResult<Option<CallRecord>> {
+        let enrollment = doc! {
+            "tenant": tenant.to_string(),
+            "pending.call.attempt.facts.conversation": conversation.as_str(),
+        };
+        self.complete_commits_of(enrollment).await?;
+        let one = doc! {
+            "tenant": tenant.to_string(),
+            "attempt.facts.conversation": conversation.as_str(),
         };
         calls::find(self, one).await
     }

@@ -107,6 +107,10 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 9] {
             doc! {"tenant": 1, "attempt.state.sid": 1},
             doc! {"hasSid": true},
         ),
+        partial(
+            doc! {"tenant": 1, "attempt.facts.conversation": 1},
+            doc! {"attempt.facts.conversation": {"$exists": true}},
+        ),
         index(doc! {"tenant": 1, "attempt.to": 1, "attempt.dialAt": -1, "_id": -1}),
         partial(
             doc! {"tenant": 1, "attempt.dialAt": -1, "attempt.from": 1, "isReleased": 1},

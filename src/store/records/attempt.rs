@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::{FaultShape, OutcomeShape, party_option},
     record,
+    report::report_option,
     suppression::registers,
     wire::{duration_ms_option, millis, millis_option, text, text_option},
 };
@@ -23,6 +24,7 @@ use crate::domain::{
     phone::PhoneNumber,
     place::ZoneSource,
     register::Registers,
+    report::AgentReport,
     rules::DecisionRecord,
 };
 
@@ -280,6 +282,12 @@ struct FactsShape {
     first_audio_after: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_failure: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "report_option"
+    )]
+    report: Option<AgentReport>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -6,6 +6,7 @@ use super::{
     attempt::AnsweredByShape,
     fault::{PartyShape, party_option},
     record,
+    report::verdict_option,
     suppression::source,
     wire::{millis, millis_option, text},
 };
@@ -15,6 +16,7 @@ use crate::domain::{
     event::{Event, EventKind, Moment, TranscriptLine},
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
+    report::AgentVerdict,
     suppression::SuppressionSource,
 };
 
@@ -123,6 +125,10 @@ enum MomentShape {
     MediaEnded {
         #[serde(with = "party_option")]
         by: Option<Party>,
+    },
+    Reported {
+        #[serde(default, with = "verdict_option")]
+        verdict: Option<AgentVerdict>,
     },
     LateCall,
     Erased,

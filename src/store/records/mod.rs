@@ -15,6 +15,7 @@ mod event;
 mod fault;
 mod installation;
 mod policy;
+mod report;
 mod signal;
 mod suppression;
 #[cfg(test)]

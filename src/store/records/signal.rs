@@ -8,6 +8,7 @@ use super::{
     attempt::AnsweredByShape,
     fault::{FaultShape, party_option},
     record,
+    report::ReportShape,
     wire::{duration_ms_option, millis, text, text_option},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid, TenantId},
         machine::AnsweredBy,
         outcome::Fault,
+        report::AgentReport,
         signal::{CallEnd, Signal, SignalKind},
     },
     store::InboxEntry,
@@ -89,6 +91,10 @@ enum KindShape {
     },
     AgentFailed {
         detail: String,
+    },
+    Reported {
+        #[serde(with = "ReportShape")]
+        report: AgentReport,
     },
     MediaEnded {
         #[serde(with = "party_option")]

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         attempt::AttemptState,
         enrollment::CallRecord,
-        ids::{AttemptId, CallSid, TenantId},
+        ids::{AttemptId, CallSid, ConversationId, TenantId},
         outcome::Outcome,
     },
     store::{
@@ -45,6 +45,21 @@ pub fn find_by_sid(
         "a call",
         "SELECT body FROM calls WHERE tenant = ?1 AND sid = ?2",
         [tenant.to_string(), sid.to_string()],
+    )?;
+    Ok(found.into_iter().next().map(CallRecord::from))
+}
+
+/// The call in which the agent's vendor held that conversation.
+pub fn find_by_conversation(
+    connection: &Connection,
+    tenant: TenantId,
+    conversation: &ConversationId,
+) -> StoreResult<Option<CallRecord>> {
+    let found = reads::bodies::<CallDocument>(
+        connection,
+        "a call",
+        "SELECT body FROM calls WHERE tenant = ?1 AND conversation = ?2",
+        [tenant.to_string(), conversation.to_string()],
     )?;
     Ok(found.into_iter().next().map(CallRecord::from))
 }
@@ -189,9 +204,10 @@ fn upsert(connection: &Connection, id: &str, call: CallRecord) -> StoreResult<()
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO calls
-                 (id, tenant, campaign, enrollment, to_phone, from_phone, sid, state, is_open,
-                  outcome, dial_at, is_answered, is_abandoned, is_silent, billed_minutes, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                 (id, tenant, campaign, enrollment, to_phone, from_phone, sid, conversation, state,
+                  is_open, outcome, dial_at, is_answered, is_abandoned, is_silent, billed_minutes,
+                  body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             id,
@@ -201,6 +217,11 @@ fn upsert(connection: &Connection, id: &str, call: CallRecord) -> StoreResult<()
             attempt.to.to_string(),
             attempt.from.as_str(),
             attempt.state.sid().map(CallSid::as_str),
+            attempt
+                .facts
+                .conversation
+                .as_ref()
+                .map(ConversationId::as_str),
             attempt.state.name(),
             attempt.state.is_open(),
             attempt.state.outcome().map(Outcome::name),

@@ -14,7 +14,7 @@ use crate::{
         audience::NewEnrollment,
         enrollment::{CallRecord, Enrollment, EnrollmentState},
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId, EnrollmentId, PlaceKey, TenantId},
+        ids::{AttemptId, CallSid, CampaignId, ConversationId, EnrollmentId, PlaceKey, TenantId},
         retry::Tally,
         rules::Rule,
     },
@@ -132,6 +132,16 @@ impl Enrollments for SqliteStore {
     ) -> StoreResult<Option<CallRecord>> {
         let sid = sid.clone();
         self.read(move |connection| calls::find_by_sid(connection, tenant, &sid))
+            .await
+    }
+
+    async fn find_call_by_conversation(
+        &self,
+        tenant: TenantId,
+        conversation: &ConversationId,
+    ) -> StoreResult<Option<CallRecord>> {
+        let conversation = conversation.clone();
+        self.read(move |connection| calls::find_by_conversation(connection, tenant, &conversation))
             .await
     }
 

@@ -117,6 +117,7 @@ CREATE TABLE calls (
     to_phone TEXT NOT NULL,
     from_phone TEXT NOT NULL,
     sid TEXT,
+    conversation TEXT,
     state TEXT NOT NULL,
     is_open INTEGER NOT NULL,
     outcome TEXT,
@@ -138,6 +139,7 @@ CREATE INDEX calls_counted
     ON calls (tenant, campaign, dial_at, is_answered, is_abandoned, is_silent, billed_minutes)
     WHERE billed_minutes IS NOT NULL;
 CREATE INDEX calls_by_sid ON calls (tenant, sid) WHERE sid IS NOT NULL;
+CREATE INDEX calls_by_conversation ON calls (tenant, conversation) WHERE conversation IS NOT NULL;
 
 -- The figures of `progress`, kept with every change so that none is ever counted again.
 CREATE TABLE totals (

@@ -6,7 +6,7 @@ use dialtone::{
         attempt::{AttemptState, ReleaseReason},
         campaign::Campaign,
         enrollment::{Enrollment, EnrollmentState, Progress},
-        ids::AttemptId,
+        ids::{AttemptId, ConversationId, TenantId},
         outcome::{Fault, FaultClass, Outcome},
         pacing::Usage,
     },
@@ -309,4 +309,41 @@ async fn recount_calls(store: &dyn Store, campaign: &Campaign) -> (Progress, Usa
         last_start,
     };
     (progress, usage)
+}
+
+pub async fn a_call_is_found_by_its_conversation_with_what_was_reported(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 1).await;
+    let tenant = campaign.tenant;
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, 1)).await.unwrap();
+    let open = opened(&claimed[0], NOW);
+    store.commit(&open).await.unwrap();
+    // Unlike those of other runs on the same database.
+    let uuid = open.enrollment.id.uuid().simple();
+    let conversation: ConversationId = format!("conv_{uuid}").parse().unwrap();
+    let find = async |tenant, conversation: &ConversationId| {
+        let found = store.find_call_by_conversation(tenant, conversation).await;
+        found.unwrap().map(|call| call.attempt)
+    };
+    assert_eq!(find(tenant, &conversation).await, None);
+
+    let sid = sid(&open.enrollment);
+    let mut talk = moved(
+        &open.enrollment,
+        AttemptState::Connected { sid, since: NOW },
+    );
+    let EnrollmentState::Open { attempt, .. } = &mut talk.enrollment.state else {
+        panic!("the attempt is open");
+    };
+    attempt.facts.conversation = Some(conversation.clone());
+    attempt.facts.report = Some(report(&conversation));
+    talk.attempt = Some(attempt.clone());
+    store.commit(&talk).await.unwrap();
+    assert_eq!(find(tenant, &conversation).await, talk.attempt);
+    let enrollment = store.find_enrollment(tenant, talk.enrollment.id).await;
+    assert_eq!(enrollment.unwrap(), Some(talk.enrollment));
+    assert_eq!(find(fresh(TenantId::new), &conversation).await, None);
+    let other = format!("{conversation}_").parse().unwrap();
+    assert_eq!(find(tenant, &other).await, None);
 }

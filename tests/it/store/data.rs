@@ -11,11 +11,15 @@ use dialtone::{
         campaign::{Campaign, CampaignStatus, Policy},
         enrollment::{Enrollment, EnrollmentState},
         event::{Event, EventKind},
-        ids::{CallSid, CampaignId, ContactId, EnrollmentId, NodeId, PlaceKey, TenantId},
+        ids::{
+            CallSid, CampaignId, ContactId, ConversationId, EnrollmentId, NodeId, PlaceKey,
+            TenantId,
+        },
         machine::MachinePolicy,
         outcome::Outcome,
         pacing::PacingLimits,
         phone::Region,
+        report::{AgentCost, AgentReport, AgentVerdict, CostUnit},
         retry::RetryPolicy,
         rules::Rule,
         step::{Silence, Step, VoiceCall},
@@ -288,5 +292,24 @@ where
                 return items;
             }
         }
+    }
+}
+
+/// A report with names that cannot be a document's keys.
+pub fn report(conversation: &ConversationId) -> AgentReport {
+    AgentReport {
+        verdict: Some(AgentVerdict::Failure),
+        rating: Some("4".to_owned()),
+        criteria: BTreeMap::from([("$polite".to_owned(), AgentVerdict::Unknown)]),
+        summary: Some("Ann said no.".to_owned()),
+        collected: BTreeMap::from([
+            ("time.of.day".to_owned(), "\"17:00\"".to_owned()),
+            (String::new(), "{\"a\":[1]}".to_owned()),
+        ]),
+        cost: Some(AgentCost {
+            millionths: 41_200,
+            unit: CostUnit::Usd,
+        }),
+        ..AgentReport::new(conversation.clone())
     }
 }

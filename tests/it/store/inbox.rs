@@ -5,6 +5,7 @@ use dialtone::{
         attempt::Party,
         ids::{AttemptId, EnrollmentId, TenantId},
         outcome::{Fault, FaultClass},
+        report::AgentReport,
         signal::{CallEnd, Signal, SignalKind},
     },
     store::InboxEntry,
@@ -109,4 +110,20 @@ pub async fn an_unreadable_signal_is_no_obstacle_to_the_others(home: Arc<Home>) 
     assert_eq!(unsettled, entries[1..2]);
     let unsettled = store.unsettled(tenant, late, limit(9)).await.unwrap();
     assert_eq!(unsettled, entries[1..]);
+}
+
+pub async fn a_report_is_received_whole(home: Arc<Home>) {
+    let store = home.open().await;
+    let tenant = fresh(TenantId::new);
+    let report = report(&"conv_1".parse().unwrap());
+    let whole = entry(tenant, "report", 0, SignalKind::Reported { report });
+    let kind = SignalKind::Reported {
+        report: AgentReport::new("conv_2".parse().unwrap()),
+    };
+    let empty = entry(tenant, "empty", 1, kind);
+    for entry in [&whole, &empty] {
+        assert!(store.receive(entry).await.unwrap());
+    }
+    let left = store.unsettled(tenant, NOW + seconds(9), limit(9)).await;
+    assert_eq!(left.unwrap(), [whole, empty]);
 }

@@ -160,6 +160,17 @@ impl Client {
         self.finish(request.multipart(form)).await
     }
 
+    /// Posts JSON as it is to `url`, with these headers and no token.
+    pub async fn post_raw(&self, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let request = self.http.post(url).body(body.to_owned());
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let headers = headers.iter();
+        let request = headers.fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        answer(request).await
+    }
+
     /// Posts fields to `url` and `path` with the signature that `auth_token` makes.
     pub async fn form(
         &self,
