@@ -148,7 +148,7 @@ pub struct CallView {
     pub answer_to_first_audio_ms: Option<u64>,
     /// Why no agent could be had.
     pub agent_failure: Option<String>,
-    /// What may be asked of it now: hangUp.
+    /// What may be asked of it now: hangUp, and during a talk listen and hint.
     pub allowed_actions: Vec<String>,
 }
 
@@ -293,11 +293,12 @@ impl From<&CallRecord> for CallView {
                 .first_audio_after
                 .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             agent_failure: facts.agent_failure.clone(),
-            allowed_actions: if attempt.state.is_open() {
-                vec!["hangUp".to_owned()]
-            } else {
-                vec![]
-            },
+            allowed_actions: attempt
+                .state
+                .allowed_actions()
+                .iter()
+                .map(|action| (*action).to_owned())
+                .collect(),
         }
     }
 }
@@ -379,6 +380,7 @@ fn in_words(moment: &Moment) -> (String, String) {
             "optedOut",
             format!("the callee wants no more calls, told by {}", by.name()),
         ),
+        Moment::Hinted { by, text } => ("hinted", format!("{by} told the agent: {text}")),
         Moment::MediaEnded { by: Some(party) } => (
             "mediaEnded",
             format!("the talk was ended by the {}", party.name()),

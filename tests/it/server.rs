@@ -12,6 +12,7 @@ mod emergency;
 mod erase;
 mod faults;
 mod limits;
+mod listen;
 mod lists;
 mod machines;
 mod optout;
@@ -159,6 +160,10 @@ on_both_stores!(
     vapi::a_call_that_one_vendor_refuses_is_taken_by_the_other,
     vapi::new_calls_go_to_the_other_vendor_while_one_breaks_them_off,
     vapi::a_vendor_that_is_not_set_up_is_refused,
+    listen::who_listens_hears_both_sides_until_the_call_is_over,
+    listen::nobody_else_hears_a_call_or_speaks_to_its_agent,
+    listen::listeners_who_take_nothing_do_not_hold_up_the_call,
+    listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -191,6 +196,8 @@ on_store!(
     optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
     vapi::a_talk_with_vapi_is_briefed_kept_and_ended,
     vapi::who_speaks_over_vapis_agent_interrupts_it,
+    listen::who_listens_hears_both_sides_until_the_call_is_over,
+    listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,
