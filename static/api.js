@@ -29,6 +29,7 @@ export const api = {
 
   call: (id) => get(`/calls/${part(id)}`),
   hangUp: (id) => send("POST", `/calls/${part(id)}/hangup`),
+  hint: (id, text) => send("POST", `/calls/${part(id)}/hint`, { text }),
 
   startFromCsv: (form, onSent) => upload("/campaigns/start-from-csv", form, onSent),
   import: (id) => get(`/imports/${part(id)}`),

@@ -19,6 +19,10 @@ export const text = {
   chooseFileHint: "Choose a file to see which columns the texts can use.",
   unknownPlaceholder: "Not a column of this file:",
   unreadableFile: "The first line of this file could not be read.",
+  stopListening: "Stop listening",
+  cannotListen: "This call cannot be listened to: it is over, or its audio is somewhere else.",
+  lostListening: "The call's sound was lost.",
+  hintLabel: "Tell the agent (the callee does not hear it)",
   importRunning: "Rows are being read…",
 };
 
@@ -37,6 +41,8 @@ const ACTIONS = {
   resume: "Resume",
   stop: "Stop",
   hangUp: "Hang up",
+  listen: "Listen",
+  hint: "Tell the agent",
 };
 
 const CALL_STATES = {

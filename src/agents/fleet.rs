@@ -293,6 +293,10 @@ impl Dialect for Watched {
         self.dialect.key(key)
     }
 
+    fn hint(&self, text: &str) -> String {
+        self.dialect.hint(text)
+    }
+
     fn farewell(&self) -> Option<String> {
         self.dialect.farewell()
     }

@@ -154,6 +154,8 @@ pub enum ToAgent {
     Audio(String),
     /// The callee pressed a key.
     Key(char),
+    /// What the agent is to know from now on: no words of the callee's, and nothing to answer.
+    Hint(String),
     /// End the session.
     Close,
 }
@@ -231,6 +233,10 @@ pub trait Dialect: fmt::Debug + Send {
 
     /// The message that the callee pressed a key.
     fn key(&self, key: char) -> String;
+
+    /// The message that tells the agent something which the callee does not hear, for what it says
+    /// next; it is not asked to speak.
+    fn hint(&self, text: &str) -> String;
 
     /// What is said before the connection is closed from here, where that alone does not end the
     /// conversation.

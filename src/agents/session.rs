@@ -128,6 +128,9 @@ async fn write(
                     }
                 }
                 Some(ToAgent::Key(key)) => Message::text(with(&dialect, |dialect| dialect.key(key))),
+                Some(ToAgent::Hint(text)) => {
+                    Message::text(with(&dialect, |dialect| dialect.hint(&text)))
+                }
                 Some(ToAgent::Close) | None => break,
             },
         };

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{FromRequestParts, State},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,18 +40,33 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> ApiResult<Self> {
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(ApiError::unauthorized)?;
+        let token = token(&parts.headers).ok_or_else(ApiError::unauthorized)?;
         state
             .access
-            .caller(token.trim())
+            .caller(token)
             .await?
             .ok_or_else(ApiError::unauthorized)
     }
+}
+
+/// What is spoken on the socket of somebody who listens to a call.
+pub const LISTEN_PROTOCOL: &str = "dialtone.listen";
+
+/// What a subprotocol begins with that is a token.
+const TOKEN_PROTOCOL: &str = "bearer.";
+
+/// The token that a request brings: as `Authorization`, or, because a browser's WebSocket has no such
+/// header, as one of its subprotocols. Never in the address, which is written to logs.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = protocols
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|protocol| protocol.trim().strip_prefix(TOKEN_PROTOCOL));
+    authorization.or(offered).map(str::trim)
 }
 
 impl FromRequestParts<ApiState> for Manager {

@@ -174,7 +174,8 @@ async fn list_of(
     Ok(Json(List::of(page, |call| CallView::from(&call))))
 }
 
-async fn load(state: &ApiState, caller: Caller, id: AttemptId) -> ApiResult<CallRecord> {
+/// The call, if it is the caller's to see.
+pub(super) async fn load(state: &ApiState, caller: Caller, id: AttemptId) -> ApiResult<CallRecord> {
     let call = state.engine.store().find_call(caller.tenant, id).await?;
     call.ok_or_else(|| ApiError::not_found("call"))
 }

@@ -118,7 +118,7 @@ fn scope_of(caller: &Caller, params: &ScopeParams) -> ApiResult<HaltScope> {
 }
 
 /// The caller's e-mail address.
-async fn name_of(caller: &Caller, state: &ApiState) -> ApiResult<String> {
+pub(super) async fn name_of(caller: &Caller, state: &ApiState) -> ApiResult<String> {
     let store = state.engine.store();
     let user = store.find_user(caller.tenant, caller.user).await?;
     Ok(user.ok_or_else(ApiError::unauthorized)?.email)

@@ -5,6 +5,7 @@
 //! is visible in review.
 
 pub mod access;
+mod attend;
 pub mod auth;
 mod calls;
 mod campaigns;
@@ -144,6 +145,8 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::list_of_campaign))
         .routes(routes!(calls::get))
         .routes(routes!(calls::hang_up))
+        .routes(routes!(attend::listen))
+        .routes(routes!(attend::hint))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(suppressions::registers))

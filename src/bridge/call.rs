@@ -17,7 +17,8 @@ use crate::{
 };
 
 use super::{
-    BridgeEnd, BridgeEvent, BridgeSettings, audio, transcript::Transcript, turn::Playback,
+    BridgeEnd, BridgeEvent, BridgeSettings, HintRefused, OperatorRequest, audio, tap::Tap,
+    transcript::Transcript, turn::Playback,
 };
 
 /// While this much waits for the callee or for reports, nothing more is read from the agent.
@@ -45,6 +46,10 @@ pub(super) trait Outputs {
     fn pass_audio(&mut self, payload: Cow<'_, str>);
     /// Passes on a key that the callee pressed.
     fn pass_key(&mut self, key: char);
+    /// Passes on what an operator says to an agent that is ready. Returns whether it was taken.
+    fn pass_hint(&mut self, text: String) -> bool;
+    /// Those who listen in.
+    fn tap(&mut self) -> &mut Tap;
     /// How much of what the callee said waits for the agent.
     fn n_unheard(&self) -> usize;
     /// Drops the oldest of it beyond `limit`. Returns how many.
@@ -117,6 +122,7 @@ impl Call {
     pub fn on_callee_audio(&mut self, payload: Cow<'_, str>, now: Instant, out: &mut impl Outputs) {
         self.callee_seen_at = now;
         self.listen(&payload, now);
+        out.tap().callee(&payload);
         out.pass_audio(payload);
         self.bound_unheard(out);
     }
@@ -186,6 +192,7 @@ impl Call {
         if let Some(name) = mark {
             out.tell_callee(ToCallee::Mark(name));
         }
+        out.tap().agent(&payload);
         if length <= self.settings.longest_piece {
             out.play(payload);
         } else {
@@ -259,8 +266,7 @@ impl Call {
         let cut = self.playback.interrupt(turn, self.elapsed(now));
         // What was to be played is heard no more.
         self.active_until = now;
-        out.drop_waiting_speech();
-        out.tell_callee(ToCallee::Clear);
+        silence(out);
         out.report(BridgeEvent::Interrupted);
         for line in self.transcript.cut_short(&cut) {
             out.report(BridgeEvent::Line(line));
@@ -269,12 +275,27 @@ impl Call {
 
     /// No agent can be had, or it was lost.
     pub fn agent_failed(&mut self, detail: String, out: &mut impl Outputs) -> Flow {
-        out.drop_waiting_speech();
-        out.tell_callee(ToCallee::Clear);
+        silence(out);
         out.report(BridgeEvent::AgentFailed {
             detail: detail.clone(),
         });
         Break(left(Party::Agent, Some(detail)))
+    }
+
+    /// An operator asks something.
+    pub fn on_operator(&mut self, request: OperatorRequest, out: &mut impl Outputs) {
+        match request {
+            OperatorRequest::Listen(lead) => out.tap().add(lead),
+            OperatorRequest::Hint { text, answer } => {
+                let told = match self.phase {
+                    Phase::Opening { .. } => Err(HintRefused::NotReady),
+                    Phase::Live => out.pass_hint(text).then_some(()).ok_or(HintRefused::Stuck),
+                    Phase::LastWords { .. } => Err(HintRefused::Gone),
+                };
+                // Whoever asked may have left.
+                answer.send(told).ok();
+            }
+        }
     }
 
     /// [`Self::next_deadline`] may have passed; if not, nothing happens.
@@ -389,6 +410,7 @@ impl Call {
     pub fn finish(&mut self, out: &mut impl Outputs) {
         report_line(self.transcript.finish(), out);
         out.drop_waiting_speech();
+        out.tap().close();
         if self.n_dropped > 0 {
             tracing::warn!(
                 n_dropped = self.n_dropped,
@@ -423,6 +445,13 @@ impl Call {
     fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
+}
+
+/// The callee hears no more of what the agent said.
+fn silence(out: &mut impl Outputs) {
+    out.drop_waiting_speech();
+    out.tell_callee(ToCallee::Clear);
+    out.tap().clear();
 }
 
 fn report_line(line: Option<TranscriptLine>, out: &mut impl Outputs) {

@@ -19,9 +19,10 @@ use crate::{
 };
 
 use super::{
-    BridgeEnd, BridgeEvent, BridgeSettings, CalleeLeg,
+    BridgeEnd, BridgeEvent, BridgeSettings, CalleeLeg, OperatorRequest, Uplink,
     call::{Call, Flow, MAX_WAITING, Outputs},
     outlet::Outlet,
+    tap::Tap,
 };
 
 /// One call while it lasts.
@@ -29,6 +30,7 @@ pub(super) struct Talk {
     settings: BridgeSettings,
     call: Call,
     from_callee: mpsc::Receiver<FromCallee>,
+    requests: mpsc::Receiver<OperatorRequest>,
     ends: Ends,
 }
 
@@ -38,6 +40,7 @@ struct Ends {
     report: Outlet<BridgeEvent>,
     session: Option<AgentSession>,
     to_agent: Outlet<ToAgent>,
+    tap: Tap,
 }
 
 impl Outputs for Ends {
@@ -60,6 +63,19 @@ impl Outputs for Ends {
 
     fn pass_key(&mut self, key: char) {
         self.to_agent.push(ToAgent::Key(key));
+    }
+
+    fn pass_hint(&mut self, text: String) -> bool {
+        // Behind audio that waits it could be dropped with it.
+        let is_taken = self.to_agent.n_waiting() == 0;
+        if is_taken {
+            self.to_agent.push(ToAgent::Hint(text));
+        }
+        is_taken
+    }
+
+    fn tap(&mut self) -> &mut Tap {
+        &mut self.tap
     }
 
     fn n_unheard(&self) -> usize {
@@ -91,20 +107,18 @@ impl Outputs for Ends {
 }
 
 impl Talk {
-    pub fn new(
-        settings: BridgeSettings,
-        leg: CalleeLeg,
-        report: mpsc::Sender<BridgeEvent>,
-    ) -> Self {
+    pub fn new(settings: BridgeSettings, leg: CalleeLeg, uplink: Uplink) -> Self {
         Self {
             call: Call::new(settings.clone(), Instant::now().into_std()),
             settings,
             from_callee: leg.from,
+            requests: uplink.requests,
             ends: Ends {
                 to_callee: Outlet::to(leg.to),
-                report: Outlet::to(report),
+                report: Outlet::to(uplink.report),
                 session: None,
                 to_agent: Outlet::not_yet(),
+                tap: Tap::default(),
             },
         }
     }
@@ -117,6 +131,7 @@ impl Talk {
     ) -> BridgeEnd {
         let mut opening = pin!(opening);
         let mut is_opening = true;
+        let mut is_attended = true;
         // Most deadlines move on with every frame. The timer is set again only when one comes nearer,
         // and when it rings too early; then nothing is due.
         let mut timer = pin!(sleep_until(self.next_deadline()));
@@ -131,6 +146,7 @@ impl Talk {
                 report,
                 session,
                 to_agent,
+                ..
             } = &mut self.ends;
             let flow = tokio::select! {
                 biased;
@@ -139,6 +155,13 @@ impl Talk {
                 opened = &mut opening, if is_opening => {
                     is_opening = false;
                     self.on_opened(opened)
+                }
+                request = self.requests.recv(), if is_attended => {
+                    match request {
+                        Some(request) => self.call.on_operator(request, &mut self.ends),
+                        None => is_attended = false,
+                    }
+                    Continue(())
                 }
                 event = next_event(session), if has_room => self.on_agent(event),
                 sent = to_callee.forward() => match sent {

@@ -4,12 +4,15 @@
 //! barge-in into a clear, and tells what happened. Knows no vendor's frames, no campaign and no
 //! store. [`turn`], [`transcript`], [`audio`] and `call`, which joins them, are pure. There are two
 //! ways to drive a call: the threads of [`worker`], which own the sockets, and `channels`, a task for
-//! each call, which is slower and easier to read.
+//! each call, which is slower and easier to read. Operators reach a live call by [`Operators`], and hear
+//! it through [`tap`].
 
 pub mod audio;
 mod call;
 mod channels;
+mod operator;
 mod outlet;
+pub mod tap;
 pub mod transcript;
 pub mod turn;
 mod warm;
@@ -21,7 +24,10 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::warm::WarmUp;
+pub use self::{
+    operator::{HintRefused, OperatorRequest, Operators, Uplink},
+    warm::WarmUp,
+};
 pub use crate::agents::Brief;
 use crate::{
     agents::VoiceAgent,
@@ -170,8 +176,8 @@ impl Bridge {
     ///
     /// - Both sides are closed when it returns, whoever left first: the agent at once, the callee
     ///   after the agent's last words.
-    /// - `report` is taken in order; when nobody reads it, the agent waits, the callee's audio does
-    ///   not. What is still unread when the call ends is given `closing_within`.
+    /// - What is reported to `uplink` is in order; when nobody reads it, the agent waits, the callee's
+    ///   audio does not. What is still unread when the call ends is given `closing_within`.
     /// - `warm` is used if it is there; a call without one takes longer to be joined.
     /// - `stop` ends the call at once.
     /// - Closing the media stream makes the carrier go on with its instructions, an apology. After a
@@ -181,10 +187,10 @@ impl Bridge {
         leg: CalleeLeg,
         brief: Brief,
         warm: Option<WarmUp>,
-        report: mpsc::Sender<BridgeEvent>,
+        uplink: impl Into<Uplink>,
         stop: CancellationToken,
     ) -> BridgeEnd {
-        let mut talk = channels::Talk::new(self.settings.clone(), leg, report);
+        let mut talk = channels::Talk::new(self.settings.clone(), leg, uplink.into());
         let opening = async { self.agent.open(&brief, WarmUp::ready(warm).await).await };
         let end = talk.talk(opening, &stop).await;
         talk.close().await;
@@ -199,12 +205,12 @@ impl Bridge {
         callee: CalleeSocket,
         brief: &Brief,
         warm: Option<WarmUp>,
-        report: mpsc::Sender<BridgeEvent>,
+        uplink: impl Into<Uplink>,
         stop: &CancellationToken,
     ) -> (BridgeEnd, Held) {
         let opening = async { self.agent.connect(brief, WarmUp::ready(warm).await).await };
         workers
-            .carry(callee, opening.boxed(), self.settings.clone(), report, stop)
+            .carry(callee, opening.boxed(), self.settings.clone(), uplink, stop)
             .await
     }
 }

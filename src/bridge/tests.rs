@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, advance, sleep, timeout},
 };
 
-use super::*;
+use super::{tap::Sound, *};
 use crate::agents::{
     AgentEnd, AgentError, AgentEvent, AgentSession, ToAgent,
     link::{AgentLink, Prepared},
@@ -60,6 +60,7 @@ struct Scene {
     agent: mpsc::Sender<AgentEvent>,
     agent_hears: mpsc::Receiver<ToAgent>,
     events: mpsc::Receiver<BridgeEvent>,
+    operators: Operators,
     stop: CancellationToken,
     call: JoinHandle<BridgeEnd>,
 }
@@ -75,6 +76,8 @@ fn start_within(after: Duration, limits: TalkLimits) -> Scene {
     let (callee, from) = mpsc::channel(512);
     let (to, heard) = mpsc::channel(64);
     let (report, events) = mpsc::channel(64);
+    let (operators, requests) = Operators::new();
+    let uplink = Uplink { report, requests };
     let stop = CancellationToken::new();
     let vendor = ByHand {
         after,
@@ -85,7 +88,7 @@ fn start_within(after: Duration, limits: TalkLimits) -> Scene {
         let stop = stop.clone();
         tokio::spawn(async move {
             bridge
-                .run(CalleeLeg { from, to }, Brief::default(), None, report, stop)
+                .run(CalleeLeg { from, to }, Brief::default(), None, uplink, stop)
                 .await
         })
     };
@@ -95,6 +98,7 @@ fn start_within(after: Duration, limits: TalkLimits) -> Scene {
         agent,
         agent_hears,
         events,
+        operators,
         stop,
         call,
     }
@@ -182,6 +186,55 @@ async fn the_greeting_reaches_the_callee_in_pieces_and_is_marked() {
     let (rest, mark) = scene.next_but_speech().await;
     assert_eq!(rest, Duration::from_millis(820));
     assert_eq!(mark, Some(ToCallee::Mark("g0.t1.1".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_listens_hears_the_agent_when_the_callee_does_and_the_callee_at_once() {
+    let mut scene = start_ready().await;
+    let mut ear = scene.operators.listen().await;
+    let hint = "the callee is called Ann".to_owned();
+    assert_eq!(scene.operators.hint(hint.clone()).await, Ok(()));
+    assert_eq!(scene.agent_hears.recv().await, Some(ToAgent::Hint(hint)));
+    let began = Instant::now();
+    scene.agent.send(spoken(1, SECOND)).await.unwrap();
+    let mut n_bytes = 0;
+    while n_bytes < 8_000 {
+        match ear.next().await {
+            Some(Sound::Agent(speech)) => n_bytes += speech.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    let played = began.elapsed();
+    assert!(
+        (SECOND * 9 / 10..SECOND * 2).contains(&played),
+        "{played:?}"
+    );
+    let said = speech(SECOND / 50);
+    scene
+        .callee
+        .send(FromCallee::Audio(said.clone()))
+        .await
+        .unwrap();
+    let said = STANDARD.decode(said).unwrap();
+    assert_eq!(ear.next().await, Some(Sound::Callee(said.into())));
+    scene.stop.cancel();
+    assert_eq!(ear.next().await, None);
+    let late = scene.operators.hint("too late".to_owned()).await;
+    assert_eq!(late, Err(HintRefused::Gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_not_ready_or_is_done_is_told_nothing() {
+    let scene = start(SECOND);
+    let told = scene.operators.hint("too early".to_owned()).await;
+    assert_eq!(told, Err(HintRefused::NotReady));
+    let scene = start_ready().await;
+    scene.agent.send(spoken(1, SECOND)).await.unwrap();
+    let done = AgentEvent::Ended(AgentEnd::Finished);
+    scene.agent.send(done).await.unwrap();
+    sleep(SECOND / 10).await;
+    let told = scene.operators.hint("too late".to_owned()).await;
+    assert_eq!(told, Err(HintRefused::Gone));
 }
 
 // proves F-34

@@ -213,6 +213,17 @@ impl AttemptState {
         }
     }
 
+    /// What an operator may ask for now, by the names that the API has for it.
+    pub fn allowed_actions(&self) -> &'static [&'static str] {
+        match self {
+            Self::Reserved | Self::Unknown { .. } | Self::Dialing { .. } | Self::Ringing { .. } => {
+                &["hangUp"]
+            }
+            Self::Connected { .. } => &["hangUp", "listen", "hint"],
+            Self::Ended { .. } | Self::Released { .. } => &[],
+        }
+    }
+
     /// When the attempt ended or was given back, once it has.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match self {

@@ -199,7 +199,7 @@ impl EventKind {
             Self::Transcript { attempt, .. }
             | Self::Timeline {
                 attempt,
-                moment: Moment::KeyPressed { .. },
+                moment: Moment::KeyPressed { .. } | Moment::Hinted { .. },
             } => Self::Timeline {
                 attempt: *attempt,
                 moment: Moment::Erased,

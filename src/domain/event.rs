@@ -126,6 +126,13 @@ pub enum Moment {
         /// How the callee said so.
         by: SuppressionSource,
     },
+    /// An operator told the agent something that the callee did not hear.
+    Hinted {
+        /// Who.
+        by: String,
+        /// What, in their words.
+        text: String,
+    },
     /// The talk ended.
     MediaEnded {
         /// Who left first, where evidence says so.

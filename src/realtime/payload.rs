@@ -152,7 +152,7 @@ pub struct CallView {
     /// Whether the agent reached what it was to reach, as its vendor says after the call: success, failure
     /// or unknown. It says nothing about `outcome`, and the other way round.
     pub agent_verdict: Option<String>,
-    /// What may be asked of it now: hangUp.
+    /// What may be asked of it now: hangUp, and during a talk listen and hint.
     pub allowed_actions: Vec<String>,
 }
 
@@ -302,11 +302,12 @@ impl From<&CallRecord> for CallView {
                 .as_ref()
                 .and_then(|report| report.verdict)
                 .map(|verdict| verdict.name().to_owned()),
-            allowed_actions: if attempt.state.is_open() {
-                vec!["hangUp".to_owned()]
-            } else {
-                vec![]
-            },
+            allowed_actions: attempt
+                .state
+                .allowed_actions()
+                .iter()
+                .map(|action| (*action).to_owned())
+                .collect(),
         }
     }
 }
@@ -388,6 +389,7 @@ fn in_words(moment: &Moment) -> (String, String) {
             "optedOut",
             format!("the callee wants no more calls, told by {}", by.name()),
         ),
+        Moment::Hinted { by, text } => ("hinted", format!("{by} told the agent: {text}")),
         Moment::MediaEnded { by: Some(party) } => (
             "mediaEnded",
             format!("the talk was ended by the {}", party.name()),

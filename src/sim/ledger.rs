@@ -127,6 +127,8 @@ pub struct ConversationFacts {
     pub user_lines: u32,
     pub agent_lines: u32,
     pub interruptions: u32,
+    /// What the client told the agent without taking a turn, in order.
+    pub hints: Vec<String>,
     /// Tools of the client that the agent called and got an answer of.
     pub tools: Vec<ToolFacts>,
     /// Pings the client answered, and how long the slowest answer took.

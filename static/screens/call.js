@@ -3,6 +3,7 @@
 import { useEffect, useRef } from "../vendor/hooks.js";
 import { api } from "../api.js";
 import { html } from "../html.js";
+import { Hint, Listen } from "../parts/attend.js";
 import { Empty, Loading, OutcomeBadge, ProblemNote } from "../parts/common.js";
 import { useOpened, useRequests } from "../parts/hooks.js";
 import { openCall } from "../state/call.js";
@@ -39,11 +40,16 @@ function Facts({ call, onChange }) {
     ["Agent's verdict", call.agentVerdict],
     ["Agent's summary", call.report?.summary],
   ];
+  const allows = (action) => call.allowedActions.includes(action);
   return html`<div class="heading">
       <span class="badge call-${call.state}">${callStateWord(call.state)}</span>
       ${call.outcome && html`<${OutcomeBadge} outcome=${call.outcome} />`}
-      <${HangUp} call=${call} onChange=${onChange} />
+      <div class="actions">
+        ${allows("listen") && html`<${Listen} key=${call.id} id=${call.id} />`}
+        <${HangUp} call=${call} onChange=${onChange} />
+      </div>
     </div>
+    ${allows("hint") && html`<${Hint} key=${call.id} id=${call.id} onChange=${onChange} />`}
     <dl class="facts">
       ${facts
         .filter(([, value]) => value != null)

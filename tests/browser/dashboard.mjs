@@ -30,19 +30,19 @@ finish();
 async function run() {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   const mishaps = [];
-  let refusalExpected = false;
+  let expectedRefusal = null;
   page.on("pageerror", (error) => mishaps.push(error.message));
   page.on("console", (message) => {
-    const isRefusal = refusalExpected && message.text().includes("401");
+    const isRefusal = expectedRefusal && message.text().includes(expectedRefusal);
     if (message.type() === "error" && !isRefusal) mishaps.push(message.text());
   });
   page.setDefaultTimeout(15_000);
   await page.addInitScript(keepSockets);
   const picture = (title) => page.screenshot({ path: `${pictures}/${title}.png`, fullPage: true });
 
-  refusalExpected = true;
+  expectedRefusal = "401";
   await check("a wrong password is refused in words", () => refusesPassword(page));
-  refusalExpected = false;
+  expectedRefusal = null;
   await check("signing in opens the campaigns, live", async () => {
     await signIn(page, password);
     await page.getByRole("heading", { name: "Campaigns" }).waitFor();
@@ -69,6 +69,10 @@ async function run() {
     await openTalkingCall(page);
     await picture("campaign");
   });
+  // A call may end between seeing its buttons and pressing one.
+  expectedRefusal = "409";
+  await check("a live call is heard, and its agent told something", () => attends(page));
+  expectedRefusal = null;
   await check("a broken connection is said and mended, and nothing is missing then", () => mends(page));
   await check("the contacts are listed and can be narrowed", () => narrowsContacts(page));
   await check("pausing shows the campaign as paused", () => act(page, "Pause", "Paused"));
@@ -162,13 +166,36 @@ async function openTalkingCall(page) {
   );
 }
 
-/** Runs in the page before its scripts: lets the test break connections. */
+/** Listens to connected calls, one after the other, and talks to their agents until one is told. */
+async function attends(page) {
+  const connected = liveRows(page).filter({ hasText: "Connected" }).getByRole("link").first();
+  const panel = page.getByRole("region", { name: "Call", exact: true });
+  const told = panel.locator(".timeline").getByText("told the agent: The callee is called Ann");
+  const soon = { timeout: 2000 };
+  const attend = async () => {
+    const heardBefore = await page.evaluate(() => window.n_sounds);
+    await connected.click(soon);
+    await panel.getByRole("button", { name: "Listen", exact: true }).click(soon);
+    const heard = async () => (await page.evaluate(() => window.n_sounds)) > heardBefore;
+    await until(heard, "sound", 3000);
+    await panel.getByLabel("Tell the agent", { exact: false }).fill("The callee is called Ann", soon);
+    await panel.getByRole("button", { name: "Tell the agent", exact: true }).click(soon);
+    await told.waitFor({ state: "attached", ...soon });
+    await panel.getByRole("button", { name: "Stop listening" }).click(soon);
+    return true;
+  };
+  await until(() => attend().catch(() => false), "a call to be heard", TALK_MS);
+}
+
+/** Runs in the page before its scripts: lets the test break connections, and counts what is heard. */
 function keepSockets() {
   window.openSockets = [];
+  window.n_sounds = 0;
   window.WebSocket = class extends WebSocket {
     constructor(...given) {
       super(...given);
       window.openSockets.push(this);
+      this.addEventListener("message", ({ data }) => (window.n_sounds += data instanceof ArrayBuffer));
     }
   };
 }

@@ -40,6 +40,10 @@ async function run(page) {
     ];
     assert(JSON.stringify(names) === JSON.stringify(expected), JSON.stringify(names));
   });
+  await check("mu-law becomes the sound that it stands for", async () => {
+    const values = await page.evaluate(soundsOfBytes);
+    assert(values.join() === "0,-32124,32124,0,-988,988", values.join());
+  });
   await check("a placeholder that no column gives is named", async () => {
     const unknown = await page.evaluate(unknownNames);
     assert(unknown.join() === "surname", unknown.join());
@@ -108,6 +112,11 @@ async function namesOfHeaders() {
   ];
   const read = (text) => readHeaders(new File([text], "list.csv")).then(fieldNames);
   return Promise.all(files.map(read));
+}
+
+async function soundsOfBytes() {
+  const { decode } = await import("./listen.js");
+  return [0xff, 0x00, 0x80, 0x7f, 0x4e, 0xce].map((byte) => decode(byte) * 32768 + 0);
 }
 
 async function unknownNames() {

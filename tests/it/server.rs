@@ -12,6 +12,7 @@ mod emergency;
 mod erase;
 mod faults;
 mod limits;
+mod listen;
 mod lists;
 mod machines;
 mod optout;
@@ -165,6 +166,10 @@ on_both_stores!(
     reports::reports_that_come_late_or_twice_say_it_once,
     reports::a_report_finds_its_call_by_the_conversation_and_no_other,
     reports::nothing_that_was_reported_outlives_an_erasure,
+    listen::who_listens_hears_both_sides_until_the_call_is_over,
+    listen::nobody_else_hears_a_call_or_speaks_to_its_agent,
+    listen::listeners_who_take_nothing_do_not_hold_up_the_call,
+    listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -197,6 +202,8 @@ on_store!(
     optout::who_asks_the_agent_is_on_the_list_with_their_words_and_the_agent_is_told,
     vapi::a_talk_with_vapi_is_briefed_kept_and_ended,
     vapi::who_speaks_over_vapis_agent_interrupts_it,
+    listen::who_listens_hears_both_sides_until_the_call_is_over,
+    listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,

@@ -193,6 +193,10 @@ impl Dialect for Conversation {
         outgoing::key_pressed(key)
     }
 
+    fn hint(&self, text: &str) -> String {
+        outgoing::hint(text)
+    }
+
     fn deadline(&self) -> Instant {
         self.deadline
     }

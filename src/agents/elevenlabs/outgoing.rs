@@ -102,6 +102,12 @@ pub(super) fn key_pressed(key: char) -> String {
     }))
 }
 
+/// Tells the agent something without taking a turn. Without a `context_id`, so that a hint adds to the
+/// ones before instead of replacing them.
+pub(super) fn hint(text: &str) -> String {
+    to_json(&serde_json::json!({"type": "contextual_update", "text": text}))
+}
+
 /// Answers the tool for callees who want no more calls.
 pub(super) fn opt_out_noted(tool_call_id: &str) -> String {
     to_json(&serde_json::json!({
@@ -204,5 +210,9 @@ mod tests {
             })
         );
         assert_eq!(value(&key_pressed('5'))["type"], "user_message");
+        assert_eq!(
+            value(&hint("She is \"Ann\".")),
+            json!({"type": "contextual_update", "text": "She is \"Ann\"."})
+        );
     }
 }

@@ -280,6 +280,10 @@ impl Dialect for Conversation {
         outgoing::key_pressed(key)
     }
 
+    fn hint(&self, text: &str) -> String {
+        outgoing::hint(text)
+    }
+
     fn farewell(&self) -> Option<String> {
         self.end.is_none().then(|| outgoing::END_CALL.to_owned())
     }

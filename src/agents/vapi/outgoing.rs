@@ -126,6 +126,16 @@ pub(super) fn key_pressed(key: char) -> String {
     .to_string()
 }
 
+/// Tells the assistant something for what it says next, without having it speak.
+pub(super) fn hint(text: &str) -> String {
+    json!({
+        "type": "add-message",
+        "message": {"role": "system", "content": text},
+        "triggerResponseEnabled": false,
+    })
+    .to_string()
+}
+
 /// Ends the call: a socket that is only closed leaves the assistant talking to nobody.
 pub(super) const END_CALL: &str = r#"{"type":"end-call"}"#;
 
@@ -226,6 +236,15 @@ mod tests {
         let key: Value = serde_json::from_str(&key_pressed('5')).unwrap();
         assert_eq!(key["type"], "add-message");
         assert_eq!(key["triggerResponseEnabled"], true);
+        let hint: Value = serde_json::from_str(&hint("She is Ann.")).unwrap();
+        assert_eq!(
+            hint,
+            json!({
+                "type": "add-message",
+                "message": {"role": "system", "content": "She is Ann."},
+                "triggerResponseEnabled": false,
+            })
+        );
         let end: Value = serde_json::from_str(END_CALL).unwrap();
         assert_eq!(end, json!({"type": "end-call"}));
     }

@@ -3,6 +3,7 @@
 //! A socket goes to a media worker as it is, or, where the configuration says so, through tasks and
 //! channels. Everything but its frames is the same for both.
 
+pub mod listeners;
 pub mod raw;
 mod tasks;
 mod warm;
@@ -29,7 +30,8 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief, TalkLimits, WarmUp,
+        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, Uplink,
+        WarmUp,
         worker::{Held, Workers},
     },
     domain::{
@@ -47,7 +49,7 @@ use crate::{
     telephony::media::StreamStart,
 };
 
-use self::warm::Warm;
+use self::{listeners::Listeners, warm::Warm};
 
 /// The largest frame the carrier may send; an ordinary one has 400 bytes.
 const MAX_FRAME: usize = 64 * 1024;
@@ -74,9 +76,22 @@ pub struct Media {
     workers: Option<Workers>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    live: Mutex<BTreeMap<AttemptId, CancellationToken>>,
+    live: Mutex<BTreeMap<AttemptId, Live>>,
+    listeners: Arc<Listeners>,
     /// Connections to agents for calls that ring.
     warm: Mutex<Warm<WarmUp>>,
+}
+
+/// A talk, as others reach it.
+struct Live {
+    stop: CancellationToken,
+    operators: Operators,
+}
+
+/// A talk's place, and what comes to it.
+struct Admitted {
+    stop: CancellationToken,
+    requests: mpsc::Receiver<OperatorRequest>,
 }
 
 impl Media {
@@ -95,6 +110,7 @@ impl Media {
             tasks,
             stop,
             live: Mutex::default(),
+            listeners: Arc::default(),
             warm: Mutex::new(Warm::new(n_warm)),
         })
     }
@@ -104,15 +120,35 @@ impl Media {
         self.lock().len()
     }
 
+    /// Operators of a talk that is here.
+    pub fn operators(&self, attempt: AttemptId) -> Option<Operators> {
+        Some(self.lock().get(&attempt)?.operators.clone())
+    }
+
+    /// Who listens to the talks that are here.
+    pub fn listeners(&self) -> &Arc<Listeners> {
+        &self.listeners
+    }
+
+    /// Whose end the process waits for.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// A place for the one talk of an attempt; none while it has one here (F-41).
-    fn admit(&self, attempt: AttemptId) -> Option<CancellationToken> {
+    fn admit(&self, attempt: AttemptId) -> Option<Admitted> {
         let mut live = self.lock();
         if live.contains_key(&attempt) {
             return None;
         }
         let stop = self.stop.child_token();
-        live.insert(attempt, stop.clone());
-        Some(stop)
+        let (operators, requests) = Operators::new();
+        let admitted = Admitted {
+            stop: stop.clone(),
+            requests,
+        };
+        live.insert(attempt, Live { stop, operators });
+        Some(admitted)
     }
 
     /// Follows calls until `stop`: prepares for those that ring, and ends the audio of those that are
@@ -153,7 +189,7 @@ impl Media {
             "ended" | "released" => {
                 self.warm().is_over(*attempt);
                 if let Some(live) = self.lock().get(attempt) {
-                    live.cancel();
+                    live.stop.cancel();
                 }
             }
             _ => {}
@@ -183,7 +219,7 @@ impl Media {
             .expect("no code panics while it holds what is prepared")
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, CancellationToken>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptId, Live>> {
         self.live
             .lock()
             .expect("no code panics while it holds the live calls")
@@ -343,12 +379,12 @@ async fn carry(state: ApiState, attempt: AttemptId, mut socket: Socket) {
         tracing::field::display(talk.enrollment.contact),
     );
     span.record("call_sid", tracing::field::display(&talk.call));
-    let Some(stop) = state.media.admit(attempt) else {
+    let Some(admitted) = state.media.admit(attempt) else {
         warn!("a second socket for a talk refused");
         return;
     };
     info!("talk begins");
-    let end = join(&state, &talk, start.stream, socket, stop).await;
+    let end = join(&state, &talk, start.stream, socket, admitted).await;
     state.media.lock().remove(&attempt);
     info!(
         by = end.by.map(Party::name),
@@ -363,7 +399,7 @@ async fn join(
     talk: &Talk,
     stream: StreamSid,
     socket: Socket,
-    stop: CancellationToken,
+    Admitted { stop, requests }: Admitted,
 ) -> BridgeEnd {
     let media = &state.media;
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
@@ -373,7 +409,8 @@ async fn join(
     let warm = media.warm().take(talk.attempt);
     let limits = limits_of(&talk.step);
     let callee = (stream, socket);
-    let (end, open) = bridge(media, limits, brief(talk), warm, callee, report, stop).await;
+    let uplink = Uplink { report, requests };
+    let (end, open) = bridge(media, limits, brief(talk), warm, callee, uplink, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
     tell(
@@ -403,7 +440,7 @@ async fn bridge(
     brief: Brief,
     warm: Option<WarmUp>,
     (stream, socket): (StreamSid, Socket),
-    report: mpsc::Sender<BridgeEvent>,
+    uplink: Uplink,
     stop: CancellationToken,
 ) -> (BridgeEnd, Open) {
     let bridge = media.bridge.limited(limits);
@@ -414,13 +451,13 @@ async fn bridge(
                 Err(error) => return (unusable(&error), Open::Gone),
             };
             let (end, held) = bridge
-                .run_on(&workers, callee, &brief, warm, report, &stop)
+                .run_on(&workers, callee, &brief, warm, uplink, &stop)
                 .await;
             (end, Open::Worker(held))
         }
         Socket::Tasks(socket) => {
             let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
-            let end = bridge.run(leg, brief, warm, report, stop).await;
+            let end = bridge.run(leg, brief, warm, uplink, stop).await;
             (end, Open::Tasks(pumps))
         }
     }
@@ -511,15 +548,9 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
                 {
                     tell(&engine, &talk, SignalKind::TalkHeld).await;
                 }
-                log(
-                    &engine,
-                    &talk,
-                    EventKind::Transcript {
-                        attempt: talk.attempt,
-                        line,
-                    },
-                )
-                .await;
+                let attempt = talk.attempt;
+                let line = EventKind::Transcript { attempt, line };
+                log(&engine, event_of(&engine, &talk, line)).await;
             }
         }
     }
@@ -559,25 +590,26 @@ async fn tell(engine: &Engine, talk: &Talk, kind: SignalKind) {
 }
 
 async fn note(engine: &Engine, talk: &Talk, moment: Moment) {
+    let attempt = talk.attempt;
     log(
         engine,
-        talk,
-        EventKind::Timeline {
-            attempt: talk.attempt,
-            moment,
-        },
+        event_of(engine, talk, EventKind::Timeline { attempt, moment }),
     )
     .await;
 }
 
-async fn log(engine: &Engine, talk: &Talk, kind: EventKind) {
-    let at = engine.clock().now();
-    let event = [Event {
+fn event_of(engine: &Engine, talk: &Talk, kind: EventKind) -> Event {
+    Event {
         tenant: talk.campaign.tenant,
         campaign: talk.campaign.id,
-        at,
+        at: engine.clock().now(),
         kind,
-    }];
+    }
+}
+
+/// Saves a line of a talk's log.
+pub(super) async fn log(engine: &Engine, event: Event) {
+    let event = [event];
     if let Err(error) = insist(SAVE_TRIES, || engine.log(&event)).await {
         warn!(%error, "a line about a talk was not saved");
     }

@@ -10,6 +10,7 @@ use crate::{
     bridge::{
         BridgeEvent,
         call::{MAX_WAITING, Outputs},
+        tap::Tap,
     },
     telephony::media::{StreamDialect, ToCallee},
     websocket::Role,
@@ -33,6 +34,7 @@ pub(super) struct Ends {
     pub unheard: VecDeque<ToAgent>,
     pub agent: AgentStage,
     pub reports: Reports,
+    tap: Tap,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +108,7 @@ impl Ends {
             unheard: VecDeque::new(),
             agent: AgentStage::Opening,
             reports: Reports::to(reports),
+            tap: Tap::default(),
         }
     }
 
@@ -130,6 +133,7 @@ impl Ends {
         match command {
             ToAgent::Audio(payload) => send_audio(&mut self.to_agent, &mut **dialect, payload),
             ToAgent::Key(key) => self.to_agent.text(&[&dialect.key(*key)]),
+            ToAgent::Hint(text) => self.to_agent.text(&[&dialect.hint(text)]),
             ToAgent::Close => {}
         }
     }
@@ -229,6 +233,19 @@ impl Outputs for Ends {
             self.unheard.push_back(ToAgent::Key(key));
             self.refill_agent();
         }
+    }
+
+    fn pass_hint(&mut self, text: String) -> bool {
+        // Behind audio that waits it could be dropped with it.
+        let is_taken = self.agent_takes_more();
+        if is_taken {
+            self.write_to_agent(&ToAgent::Hint(text));
+        }
+        is_taken
+    }
+
+    fn tap(&mut self) -> &mut Tap {
+        &mut self.tap
     }
 
     fn n_unreported(&self) -> usize {

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     agents::{AgentEnd, AgentEvent, Dialect, link::MAX_MESSAGE_BYTES},
     bridge::{
-        BridgeEnd, BridgeEvent, BridgeSettings,
+        BridgeEnd, BridgeEvent, BridgeSettings, OperatorRequest,
         call::{Call, Flow, Outputs as _},
     },
     telephony::media::StreamDialect,
@@ -202,6 +202,14 @@ impl Live {
     pub fn stop(&mut self, now: Instant) {
         if matches!(self.stage, Stage::Talking) {
             self.follow(Break(Call::stopped()), now);
+            self.settle(now);
+        }
+    }
+
+    /// An operator asks something. Of a call that is over nobody learns anything.
+    pub fn ask(&mut self, request: OperatorRequest, now: Instant) {
+        if matches!(self.stage, Stage::Talking) {
+            self.call.on_operator(request, &mut self.ends);
             self.settle(now);
         }
     }

@@ -39,7 +39,7 @@ use crate::{
     telephony::media::StreamDialect,
 };
 
-use super::{BridgeEnd, BridgeEvent, BridgeSettings};
+use super::{BridgeEnd, BridgeSettings, OperatorRequest, Uplink};
 use live::{Live, NewCall, Side};
 use socket::{Stream, TlsStream};
 
@@ -112,6 +112,7 @@ enum Command {
     AgentUp(u64, AgentSocket),
     AgentRefused(u64, String),
     Stop(u64),
+    Operator(u64, OperatorRequest),
     Release(u64, oneshot::Sender<()>),
 }
 
@@ -160,9 +161,13 @@ impl Workers {
         callee: CalleeSocket,
         opening: Opening<'_>,
         settings: BridgeSettings,
-        reports: mpsc::Sender<BridgeEvent>,
+        uplink: impl Into<Uplink>,
         stop: &CancellationToken,
     ) -> (BridgeEnd, Held) {
+        let Uplink {
+            report: reports,
+            mut requests,
+        } = uplink.into();
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         let worker = self.least_busy();
         let (done, mut is_done) = oneshot::channel();
@@ -187,6 +192,7 @@ impl Workers {
         // Let go once it is done: it is the largest thing that a call needs.
         let mut opening = Some(opening);
         let mut is_stopped = false;
+        let mut is_attended = true;
         let end = loop {
             tokio::select! {
                 biased;
@@ -195,6 +201,10 @@ impl Workers {
                     is_stopped = true;
                     worker.tell(Command::Stop(id)).await;
                 }
+                request = requests.recv(), if is_attended => match request {
+                    Some(request) => worker.tell(Command::Operator(id, request)).await,
+                    None => is_attended = false,
+                },
                 opened = opened(&mut opening) => {
                     opening = None;
                     worker.tell(on_opened(id, opened)).await;
@@ -444,6 +454,10 @@ impl Calls {
             }),
             Command::Stop(id) => self.with(id, now, |live, _, _| {
                 live.stop(at);
+                false
+            }),
+            Command::Operator(id, request) => self.with(id, now, |live, _, _| {
+                live.ask(request, at);
                 false
             }),
             Command::Release(id, closed) => self.with(id, now, |live, _, _| {

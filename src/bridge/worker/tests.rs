@@ -6,6 +6,7 @@ mod words;
 
 use std::net::Ipv4Addr;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,7 +21,7 @@ use tokio_tungstenite::{
 
 use super::*;
 use crate::{
-    bridge::TalkLimits,
+    bridge::{BridgeEvent, HintRefused, Operators, TalkLimits, tap::Sound},
     domain::{attempt::Party, event::TranscriptLine},
     websocket,
 };
@@ -35,6 +36,7 @@ struct Scene<S = MaybeTlsStream<TcpStream>> {
     carrier: Socket,
     agent: WebSocketStream<S>,
     events: mpsc::Receiver<BridgeEvent>,
+    operators: Operators,
     stop: CancellationToken,
     call: JoinHandle<(BridgeEnd, Held)>,
 }
@@ -90,7 +92,9 @@ async fn start_between<S>(
     agent: WebSocketStream<S>,
 ) -> Scene<S> {
     let (carrier, callee) = connection().await;
-    let (reports, events) = mpsc::channel(64);
+    let (report, events) = mpsc::channel(64);
+    let (operators, requests) = Operators::new();
+    let uplink = Uplink { report, requests };
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let callee = CalleeSocket {
@@ -100,13 +104,14 @@ async fn start_between<S>(
     };
     let call = tokio::spawn(async move {
         workers()
-            .carry(callee, Box::pin(opening), settings, reports, &stopped)
+            .carry(callee, Box::pin(opening), settings, uplink, &stopped)
             .await
     });
     Scene {
         carrier: socket(carrier, protocol::Role::Client).await,
         agent,
         events,
+        operators,
         stop,
         call,
     }
@@ -154,6 +159,11 @@ async fn hear_speech(socket: &mut Socket) -> String {
 /// 20 ms of speech.
 fn frame(n: u32) -> String {
     format!("{n:0214}==")
+}
+
+/// 20 ms of sound.
+fn sound(byte: u8) -> String {
+    STANDARD.encode([byte; 160])
 }
 
 impl<S> Scene<S> {
@@ -212,6 +222,56 @@ async fn audio_passes_both_ways_and_a_turn_is_marked() {
     say(&mut scene.carrier, "stop").await;
     assert_eq!(hear(&mut scene.agent).await, "close 1000");
     assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+#[tokio::test]
+async fn who_listens_hears_both_sides_until_the_call_is_over() {
+    let mut scene = start().await;
+    let mut ear = scene.operators.listen().await;
+    // Behind the other request; so somebody listens when it was answered.
+    let hint = "the callee is called Ann".to_owned();
+    assert_eq!(scene.operators.hint(hint.clone()).await, Ok(()));
+    assert_eq!(hear(&mut scene.agent).await, format!("hint {hint}"));
+    say(&mut scene.carrier, &format!("audio {}", sound(1))).await;
+    assert_eq!(ear.next().await, Some(Sound::Callee(Arc::new([1; 160]))));
+    assert!(hear(&mut scene.agent).await.starts_with("audio "));
+    say(&mut scene.agent, &format!("audio 1 {}", sound(2))).await;
+    assert_eq!(ear.next().await, Some(Sound::Agent(vec![2; 160])));
+    assert!(hear(&mut scene.carrier).await.starts_with("audio "));
+    say(&mut scene.agent, "interrupted 1").await;
+    assert_eq!(ear.next().await, Some(Sound::Cleared));
+    say(&mut scene.carrier, "stop").await;
+    assert_eq!(ear.next().await, None);
+    let late = scene.operators.hint(hint).await;
+    assert_eq!(late, Err(HintRefused::Gone));
+    let mut ear = scene.operators.listen().await;
+    assert_eq!(ear.next().await, None);
+    assert!(hear(&mut scene.agent).await.starts_with("close"));
+    assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+#[tokio::test]
+async fn a_listener_who_takes_nothing_does_not_hold_up_the_call() {
+    let mut scene = start().await;
+    let mut ear = scene.operators.listen().await;
+    assert_eq!(scene.operators.hint("now".to_owned()).await, Ok(()));
+    assert_eq!(hear(&mut scene.agent).await, "hint now");
+    for n in (0..200).chain(0..200) {
+        let said = format!("audio {}", sound(n));
+        say(&mut scene.carrier, &said).await;
+        assert_eq!(hear(&mut scene.agent).await, said);
+    }
+    assert!(matches!(ear.next().await, Some(Sound::Lost(_))));
+    assert!(matches!(ear.next().await, Some(Sound::Callee(_))));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_ready_is_told_nothing() {
+    let (open, opened) = oneshot::channel();
+    let scene = start_with(settings(), opened).await;
+    let told = scene.operators.hint("too early".to_owned()).await;
+    assert_eq!(told, Err(HintRefused::NotReady));
+    drop(open);
 }
 
 // proves F-34

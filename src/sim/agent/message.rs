@@ -17,6 +17,8 @@ pub enum ClientMessage<'a> {
     },
     /// Typed text; counts as a turn of the caller.
     UserMessage(String),
+    /// Something to know that is no turn of anybody's.
+    ContextualUpdate(String),
     /// What the client's tool says.
     ToolResult {
         tool_call_id: String,
@@ -57,6 +59,10 @@ impl<'a> ClientMessage<'a> {
             (Some("user_message"), _, Some(Value::String(text))) => {
                 Ok(ClientMessage::UserMessage(text))
             }
+            (Some("contextual_update"), _, Some(Value::String(text))) => {
+                Ok(ClientMessage::ContextualUpdate(text))
+            }
+            (Some("contextual_update"), ..) => Err("a contextual update without a text".to_owned()),
             (Some(_), ..) => Ok(ClientMessage::Other),
             (None, ..) => Err("a message without type".to_owned()),
         }
@@ -191,7 +197,13 @@ mod tests {
         let typed = ClientMessage::read(r#"{"type":"user_message","text":"hi"}"#);
         assert_eq!(typed, Ok(ClientMessage::UserMessage("hi".to_owned())));
         let update = ClientMessage::read(r#"{"type":"contextual_update","text":"page"}"#);
-        assert_eq!(update, Ok(ClientMessage::Other));
+        assert_eq!(
+            update,
+            Ok(ClientMessage::ContextualUpdate("page".to_owned()))
+        );
+        assert!(ClientMessage::read(r#"{"type":"contextual_update"}"#).is_err());
+        let activity = ClientMessage::read(r#"{"type":"user_activity"}"#);
+        assert_eq!(activity, Ok(ClientMessage::Other));
         let result = r#"{"type":"client_tool_result","tool_call_id":"tc_1","result":"noted"}"#;
         assert_eq!(
             ClientMessage::read(result),

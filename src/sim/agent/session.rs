@@ -206,6 +206,7 @@ fn blank_facts(record: &Record) -> ConversationFacts {
         user_lines: 0,
         agent_lines: 0,
         interruptions: 0,
+        hints: Vec::new(),
         tools: Vec::new(),
         pongs: 0,
         slowest_pong_ms: 0,

@@ -255,6 +255,13 @@ impl<'a> Talk<'a> {
                 Ok(())
             }
             Ok(ClientMessage::UserMessage(text)) => self.hear_out(&text).await,
+            Ok(ClientMessage::ContextualUpdate(text)) => {
+                self.facts.hints.push(text);
+                self.simulation
+                    .ledger
+                    .conversation_changed(self.facts.clone());
+                Ok(())
+            }
             Ok(ClientMessage::ToolResult {
                 tool_call_id,
                 result,

@@ -132,6 +132,7 @@ impl Talk {
             user_lines: 0,
             agent_lines: 0,
             interruptions: 0,
+            hints: Vec::new(),
             tools: Vec::new(),
             pongs: 0,
             slowest_pong_ms: 0,
@@ -283,6 +284,13 @@ impl Talk {
             Some("end-call") => return Err("manually-canceled"),
             Some("add-message") if message["triggerResponseEnabled"] != false => {
                 self.reply_soon();
+            }
+            Some("add-message") => {
+                let text = message["message"]["content"].as_str().unwrap_or_default();
+                self.facts.hints.push(text.to_owned());
+                self.simulation
+                    .ledger
+                    .conversation_changed(self.facts.clone());
             }
             _ => {}
         }

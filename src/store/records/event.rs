@@ -122,6 +122,10 @@ enum MomentShape {
         #[serde(with = "source")]
         by: SuppressionSource,
     },
+    Hinted {
+        by: String,
+        text: String,
+    },
     MediaEnded {
         #[serde(with = "party_option")]
         by: Option<Party>,

@@ -73,6 +73,7 @@ async fn try_route(client: &Client, method: &Method, path: &str) -> Answer {
         ("POST", "/suppressions/import") => return client.post_csv(path, "phone\n").await,
         ("POST", "/contacts/erase") => Some(json!({"phone": "+12025550195"})),
         ("POST", path) if path.ends_with("/contacts") => Some(json!({"contacts": []})),
+        ("POST", path) if path.ends_with("/hint") => Some(json!({"text": "Be brief"})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
         ("POST", "/emergency-stop") => Some(json!({})),
         ("POST", "/suppressions") => Some(json!({"phones": ["+12025550196"]})),
@@ -156,7 +157,7 @@ pub async fn a_viewer_sees_everything_and_changes_nothing(place: Arc<Place>) {
             continue;
         }
         let answer = try_route(&viewer, &method, &records.fill(&path)).await;
-        if method == Method::GET {
+        if method == Method::GET && !document::needs_a_talk(&path) {
             assert!(answer.status.is_success(), "{path}: {}", answer.text);
         } else {
             assert_eq!(answer.status.as_u16(), 403, "{method} {path}");

@@ -46,6 +46,10 @@ pub async fn a_log_is_read_in_order(home: Arc<Home>) {
         enrolled(&campaign, 7),
         moment(Moment::KeyPressed { digit: '#' }),
         of_call(EventKind::Transcript { attempt, line }),
+        moment(Moment::Hinted {
+            by: "owner@example.com".to_owned(),
+            text: "She is called Ann".to_owned(),
+        }),
         moment(Moment::MediaEnded { by: None }),
     ];
     assert_eq!(last_seq(&*store, &campaign).await, 0);
@@ -57,9 +61,9 @@ pub async fn a_log_is_read_in_order(home: Arc<Home>) {
     assert!(log[0].seq >= 1 && log.is_sorted_by(|a, b| a.seq < b.seq));
     let events: Vec<_> = log.iter().map(|stored| stored.event.clone()).collect();
     assert_eq!(events, added);
-    assert_eq!(last_seq(&*store, &campaign).await, log[3].seq);
+    assert_eq!(last_seq(&*store, &campaign).await, log[4].seq);
     assert_eq!(after(&*store, &campaign, log[1].seq, 1).await, log[2..3]);
-    assert_eq!(after(&*store, &campaign, log[3].seq, 9).await, []);
+    assert_eq!(after(&*store, &campaign, log[4].seq, 9).await, []);
     let call = store.call_events(campaign.tenant, attempt).await.unwrap();
     assert_eq!(call, log[1..]);
 }

@@ -216,7 +216,14 @@ pub async fn events_are_replaced_where_they_are(home: Arc<Home>) {
         attempt: attempt.id,
         moment: Moment::KeyPressed { digit: '4' },
     });
-    store.append_events(&[said, pressed]).await.unwrap();
+    let hinted = event(EventKind::Timeline {
+        attempt: attempt.id,
+        moment: Moment::Hinted {
+            by: "owner@example.com".to_owned(),
+            text: "She is called Ann".to_owned(),
+        },
+    });
+    store.append_events(&[said, pressed, hinted]).await.unwrap();
     let log = async || {
         let log = store.call_events(campaign.tenant, attempt.id).await;
         log.unwrap()
@@ -227,7 +234,7 @@ pub async fn events_are_replaced_where_they_are(home: Arc<Home>) {
         stored.event.kind = stored.event.kind.erased();
     }
     let n_changed = before.iter().zip(&expected).filter(|(a, b)| a != b).count();
-    assert_eq!(n_changed, 2);
+    assert_eq!(n_changed, 3);
     store.replace_events(&expected).await.unwrap();
     assert_eq!(log().await, expected);
 

@@ -112,6 +112,10 @@ impl Dialect for PlainAgent {
         format!("key {key}")
     }
 
+    fn hint(&self, text: &str) -> String {
+        format!("hint {text}")
+    }
+
     fn deadline(&self) -> StdInstant {
         self.until
     }

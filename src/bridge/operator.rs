@@ -1,0 +1,86 @@
+//! What operators ask of a live call: to listen in, and to tell its agent something.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    BridgeEvent,
+    tap::{self, Ear, Lead},
+};
+
+/// How many requests may wait for a call; then whoever asks waits.
+const REQUESTS_WAITING: usize = 8;
+
+/// Something that an operator asks of a call.
+#[derive(Debug)]
+pub enum OperatorRequest {
+    /// To hear what is said from now on.
+    Listen(Lead),
+    /// To tell the agent something that the callee does not hear.
+    Hint {
+        /// What.
+        text: String,
+        /// Told whether the agent was.
+        answer: oneshot::Sender<Result<(), HintRefused>>,
+    },
+}
+
+/// Why an agent was not told something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HintRefused {
+    /// It is still being joined.
+    #[error("the agent is not ready yet")]
+    NotReady,
+    /// Its connection takes nothing at the moment.
+    #[error("the agent's connection takes nothing at the moment")]
+    Stuck,
+    /// It is done, or the call is over.
+    #[error("the agent has left the call")]
+    Gone,
+}
+
+/// A live call, as operators reach it.
+#[derive(Debug, Clone)]
+pub struct Operators {
+    requests: mpsc::Sender<OperatorRequest>,
+}
+
+/// A call's connection to whoever began it.
+#[derive(Debug)]
+pub struct Uplink {
+    /// Takes what happens in its course.
+    pub report: mpsc::Sender<BridgeEvent>,
+    /// What operators ask of it; closed where none can reach it.
+    pub requests: mpsc::Receiver<OperatorRequest>,
+}
+
+impl From<mpsc::Sender<BridgeEvent>> for Uplink {
+    /// For a call that no operator reaches.
+    fn from(report: mpsc::Sender<BridgeEvent>) -> Self {
+        let (_, requests) = mpsc::channel(1);
+        Self { report, requests }
+    }
+}
+
+impl Operators {
+    /// The way to a call, and what is asked over it.
+    pub fn new() -> (Self, mpsc::Receiver<OperatorRequest>) {
+        let (requests, asked) = mpsc::channel(REQUESTS_WAITING);
+        (Self { requests }, asked)
+    }
+
+    /// Listens in from now on. The ear hears nothing when the call is over.
+    pub async fn listen(&self) -> Ear {
+        let (lead, ear) = tap::ear();
+        self.requests.send(OperatorRequest::Listen(lead)).await.ok();
+        ear
+    }
+
+    /// Tells the agent something that the callee does not hear.
+    pub async fn hint(&self, text: String) -> Result<(), HintRefused> {
+        let (answer, answered) = oneshot::channel();
+        let hint = OperatorRequest::Hint { text, answer };
+        self.requests.send(hint).await.ok();
+        // A call that is over drops what it is asked.
+        answered.await.unwrap_or(Err(HintRefused::Gone))
+    }
+}
