@@ -39,6 +39,7 @@ mod operate;
 mod owners;
 mod perform;
 mod reconcile;
+mod recording;
 mod recover;
 mod rules;
 mod settings;
@@ -109,6 +110,10 @@ pub enum EngineError {
     /// Something has to be known first; in words for the operator.
     #[error("{0}")]
     NotYet(&'static str),
+
+    /// The carrier failed.
+    #[error(transparent)]
+    Carrier(#[from] CarrierError),
 
     /// The store failed.
     #[error(transparent)]

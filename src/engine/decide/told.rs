@@ -3,9 +3,10 @@
 use super::{Decision, Effect, Snapshot, ending, reply};
 use crate::domain::{
     Timestamp,
-    attempt::{Attempt, AttemptState, CallFacts, Party},
+    attempt::{Attempt, AttemptState, CallFacts, Party, Recording},
     campaign::CampaignStatus,
     enrollment::EnrollmentState,
+    erasure::KeptNumber,
     event::{Event, Moment},
     ids::CallSid,
     machine::{Detected, Response},
@@ -123,6 +124,17 @@ pub(super) fn told_late(snapshot: &Snapshot<'_>, signal: &Signal, now: Timestamp
     let Some(past) = snapshot.past else {
         return Decision::default();
     };
+    if let (KeptNumber::Erased(_), SignalKind::Recorded { recording, .. }) =
+        (&past.to, &signal.kind)
+    {
+        let effects = vec![Effect::DeleteRecording {
+            recording: recording.clone(),
+        }];
+        return Decision {
+            effects,
+            ..Decision::default()
+        };
+    }
     match (&past.state, &signal.sid) {
         // Nobody knew of a call when the attempt was given back, or hung up before it had a name.
         (AttemptState::Released { .. } | AttemptState::Ended { sid: None, .. }, Some(sid))
@@ -166,6 +178,7 @@ fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<Attem
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
             | SignalKind::AgentFailed { .. }
+            | SignalKind::Recorded { .. }
             | SignalKind::MediaEnded { .. }
             | SignalKind::Over { .. },
             Reserved
@@ -225,6 +238,15 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
         }
         SignalKind::AgentFailed { detail } => {
             facts.agent_failure.get_or_insert_with(|| detail.clone());
+        }
+        SignalKind::Recorded {
+            recording,
+            duration,
+        } => {
+            facts.recording.get_or_insert_with(|| Recording {
+                sid: recording.clone(),
+                duration: *duration,
+            });
         }
         SignalKind::MediaEnded { by } => {
             facts.media_ended_at.get_or_insert(signal.at);
@@ -302,6 +324,11 @@ fn moment_of(
         SignalKind::AgentFailed { detail } => Moment::AgentFailed {
             detail: detail.clone(),
         },
+        SignalKind::Recorded { duration, .. } if open.facts.recording.is_none() => {
+            Moment::Recorded {
+                duration: *duration,
+            }
+        }
         SignalKind::MediaEnded { by } => Moment::MediaEnded { by: *by },
         SignalKind::Placed
         | SignalKind::Ringing
@@ -309,9 +336,18 @@ fn moment_of(
         | SignalKind::AgentSpoke
         | SignalKind::TalkHeld
         | SignalKind::Detected { .. }
+        | SignalKind::Recorded { .. }
         | SignalKind::Over { .. } => return None,
     };
     Some(snapshot.moment(open.id, moment, now))
+}
+
+/// The timeline's line for a signal that usually comes after the end.
+fn late_moment_of(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Option<Event> {
+    match &signal.kind {
+        SignalKind::Recorded { .. } => moment_of(snapshot, past, signal, signal.at),
+        _ => None,
+    }
 }
 
 fn shows_life(kind: &SignalKind) -> bool {
@@ -326,6 +362,7 @@ fn shows_life(kind: &SignalKind) -> bool {
         // A verdict may come after the end.
         SignalKind::Detected { .. }
         | SignalKind::AgentFailed { .. }
+        | SignalKind::Recorded { .. }
         | SignalKind::MediaEnded { .. }
         | SignalKind::Over { .. } => false,
     }
@@ -374,7 +411,8 @@ fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal) -> Decisi
         }
     }
     if attempt.state == past.state {
-        return snapshot.save(state, Some(attempt), vec![]);
+        let news = late_moment_of(snapshot, past, signal);
+        return snapshot.save(state, Some(attempt), news.into_iter().collect());
     }
     let events = vec![snapshot.call_event(&attempt, signal.at)];
     // Looked at once more: it ended as something else than was known at its end.

@@ -1,5 +1,7 @@
 //! Events.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     fault::{PartyShape, party_option},
     record,
     suppression::source,
-    wire::{millis, millis_option, text},
+    wire::{duration_ms_option, millis, millis_option, text},
 };
 use crate::domain::{
     Timestamp,
@@ -119,6 +121,10 @@ enum MomentShape {
     OptedOut {
         #[serde(with = "source")]
         by: SuppressionSource,
+    },
+    Recorded {
+        #[serde(rename = "durationMs", with = "duration_ms_option")]
+        duration: Option<Duration>,
     },
     MediaEnded {
         #[serde(with = "party_option")]

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         Timestamp,
         attempt::Party,
-        ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid, TenantId},
+        ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid, TenantId},
         machine::AnsweredBy,
         outcome::Fault,
         signal::{CallEnd, Signal, SignalKind},
@@ -89,6 +89,12 @@ enum KindShape {
     },
     AgentFailed {
         detail: String,
+    },
+    Recorded {
+        #[serde(with = "text")]
+        recording: RecordingSid,
+        #[serde(rename = "durationMs", with = "duration_ms_option")]
+        duration: Option<Duration>,
     },
     MediaEnded {
         #[serde(with = "party_option")]
