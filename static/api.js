@@ -28,6 +28,7 @@ export const api = {
   calls: (id, query) => get(`/campaigns/${part(id)}/calls`, query),
 
   call: (id) => get(`/calls/${part(id)}`),
+  recording: (id) => request("GET", `/calls/${part(id)}/recording`).then((r) => r.blob()),
   hangUp: (id) => send("POST", `/calls/${part(id)}/hangup`),
   hint: (id, text) => send("POST", `/calls/${part(id)}/hint`, { text }),
 

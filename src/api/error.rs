@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 use utoipa::ToSchema;
 
 use crate::{engine::EngineError, import::ListError, store::StoreError};
@@ -152,6 +152,10 @@ impl From<EngineError> for ApiError {
             EngineError::Invalid(detail) => Self::invalid(detail),
             EngineError::InCall(detail) => Self::new(StatusCode::CONFLICT, "inCall", detail),
             EngineError::NotYet(detail) => Self::new(StatusCode::CONFLICT, "notYet", detail),
+            EngineError::Carrier(error) => {
+                warn!(%error, "the carrier did not do what somebody asked for");
+                Self::new(StatusCode::BAD_GATEWAY, "carrier", error.to_string())
+            }
             EngineError::Store(error) => error.into(),
         }
     }

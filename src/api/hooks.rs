@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use secrecy::ExposeSecret as _;
-use tracing::{Instrument as _, debug, info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::{
     ApiState,
@@ -90,11 +90,10 @@ async fn answer(
         "after" => after(&state, attempt).await,
         "status" => receive(&state, attempt, webhook::status_callback(&fields, now)).await,
         "stream" => receive(&state, attempt, webhook::stream_callback(&fields, now)).await,
-        "recording" => {
-            let recording = webhook::recording_callback(&fields).map_err(unusable)?;
-            debug!(call_sid = %recording.call, recording_sid = %recording.recording_sid, "recording told");
-            Ok(StatusCode::NO_CONTENT.into_response())
-        }
+        "recording" => match webhook::recording_callback(&fields, now).map_err(unusable)? {
+            Some(callback) => receive(&state, attempt, Ok(callback)).await,
+            None => Ok(StatusCode::NO_CONTENT.into_response()),
+        },
         _ => Err(ApiError::not_found("callback")),
     }
 }

@@ -25,6 +25,7 @@ mod imports;
 pub mod media;
 mod openapi;
 mod policy;
+mod recording;
 mod reports;
 mod settings;
 mod suppressions;
@@ -147,6 +148,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::hang_up))
         .routes(routes!(attend::listen))
         .routes(routes!(attend::hint))
+        .routes(routes!(recording::get))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(suppressions::registers))
@@ -220,9 +222,9 @@ pub fn router(state: ApiState) -> Router {
         .layer(always("x-frame-options", "DENY"))
 }
 
-/// Nothing but our own files, and the live view's socket.
+/// Nothing but our own files, what the page itself fetched to be heard, and the live view's socket.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    img-src 'self' data:; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
 fn always(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -54,6 +54,8 @@ pub struct SettingsBody {
     #[serde(default, deserialize_with = "part")]
     #[schema(value_type = Option<SilenceBody>)]
     pub silence: Part<SilenceBody>,
+    /// Whether the carrier records both sides of each call. Most places ask for the callee's consent.
+    pub record: Option<bool>,
     /// What is done about machines that answer; null for nothing.
     #[serde(default, deserialize_with = "part")]
     #[schema(value_type = Option<MachinesBody>)]
@@ -176,6 +178,8 @@ pub struct SettingsView {
     pub opt_out_key: Option<String>,
     /// How long a callee may hear nobody, and what they hear then.
     pub silence: SilenceBody,
+    /// Whether the carrier records both sides of each call.
+    pub record: bool,
     /// What is done about machines that answer.
     pub machines: MachinesBody,
     /// The language in which the carrier speaks our own sentences; null for its own.
@@ -278,6 +282,7 @@ impl SettingsView {
             max_duration_seconds: call.max_duration.as_secs(),
             opt_out_key: call.opt_out_key.map(String::from),
             silence: SilenceBody::from(&call.silence),
+            record: call.is_recorded,
             machines: MachinesBody::from(&call.machines),
             spoken_language: call.spoken_language.clone(),
             max_concurrent_calls: campaign.pacing.max_concurrent_calls,
@@ -317,6 +322,7 @@ pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
         max_duration: VoiceCall::LENGTH.1,
         opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
         silence: Silence::default(),
+        is_recorded: false,
         machines: MachinePolicy::default(),
         spoken_language: None,
     };
@@ -408,6 +414,7 @@ fn change_call(
         let silence = body.as_ref().map(conduct::silence_of).transpose()?;
         call.silence = silence.unwrap_or_default();
     }
+    call.is_recorded = body.record.unwrap_or(call.is_recorded);
     if let Some(body) = &body.machines {
         let machines = body.as_ref().map(conduct::machines_of).transpose()?;
         call.machines = machines.unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Timestamp,
     erasure::KeptNumber,
-    ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid},
+    ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid},
     machine::Detected,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
@@ -121,6 +121,8 @@ pub struct CallFacts {
     pub held_at: Option<Timestamp>,
     /// When the carrier was told to leave a message on a machine.
     pub message_at: Option<Timestamp>,
+    /// The carrier's recording of it, once there is one.
+    pub recording: Option<Recording>,
     /// The agent vendor's name for the conversation.
     pub conversation: Option<ConversationId>,
     /// Whose agent joined.
@@ -135,6 +137,15 @@ pub struct CallFacts {
     pub ended_by: Option<Party>,
     /// Whether no callback told of its end, so that the carrier had to be asked.
     pub was_looked_up: bool,
+}
+
+/// A recording of a call, which the carrier keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// The carrier's name for it.
+    pub sid: RecordingSid,
+    /// How long it is; none when the carrier does not say.
+    pub duration: Option<Duration>,
 }
 
 /// A side of a call.

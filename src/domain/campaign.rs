@@ -415,6 +415,7 @@ pub(crate) mod tests {
                 max_duration: VoiceCall::LENGTH.1,
                 opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
                 silence: Silence::default(),
+                is_recorded: false,
                 machines: MachinePolicy::default(),
                 spoken_language: None,
             })],

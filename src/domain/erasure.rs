@@ -171,6 +171,7 @@ impl Attempt {
     pub fn erased(&self) -> Self {
         let mut attempt = self.clone();
         attempt.to = KeptNumber::Erased(self.id.enrollment);
+        attempt.facts.recording = None;
         if let Some(words) = &mut attempt.facts.agent_failure {
             ERASED.clone_into(words);
         }
@@ -251,6 +252,7 @@ impl Signal {
             | SignalKind::AgentSpoke
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
+            | SignalKind::Recorded { .. }
             | SignalKind::MediaEnded { .. } => {}
         }
         signal

@@ -3,6 +3,8 @@
 //! A campaign's events are its log: the live view is fed from them and a call's timeline and
 //! transcript are read from them. They record decisions; they are never the source of one.
 
+use std::time::Duration;
+
 use super::{
     Timestamp,
     attempt::Party,
@@ -132,6 +134,11 @@ pub enum Moment {
         by: String,
         /// What, in their words.
         text: String,
+    },
+    /// The carrier's recording can be listened to.
+    Recorded {
+        /// How long it is; none when the carrier does not say.
+        duration: Option<Duration>,
     },
     /// The talk ended.
     MediaEnded {

@@ -255,6 +255,10 @@ fn is_foreign_id(text: &str) -> bool {
 }
 
 foreign_id!(
+    /// The carrier's name for a call's recording.
+    RecordingSid
+);
+foreign_id!(
     /// A vendor of voice agents, by the name it has in settings and records.
     AgentVendor
 );

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Timestamp,
     attempt::Party,
-    ids::{AgentVendor, CallSid, ConversationId, StreamSid},
+    ids::{AgentVendor, CallSid, ConversationId, RecordingSid, StreamSid},
     machine::AnsweredBy,
     outcome::Fault,
     report::AgentReport,
@@ -75,6 +75,13 @@ pub enum SignalKind {
     Reported {
         /// What.
         report: AgentReport,
+    },
+    /// The carrier's recording of the call is complete.
+    Recorded {
+        /// The carrier's name for the recording.
+        recording: RecordingSid,
+        /// How long it is; none when the carrier does not say.
+        duration: Option<Duration>,
     },
     /// The audio ended.
     MediaEnded {

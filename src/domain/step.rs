@@ -43,6 +43,8 @@ pub struct VoiceCall {
     pub opt_out_key: Option<char>,
     /// How long a callee may hear nobody, and what they hear then.
     pub silence: Silence,
+    /// Whether the carrier records both sides of each call.
+    pub is_recorded: bool,
     /// What is done about machines that answer.
     pub machines: MachinePolicy,
     /// The language in which the carrier speaks our own sentences, such as `en-GB`; none takes the

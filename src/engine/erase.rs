@@ -190,6 +190,7 @@ impl Core {
         self.change(tenant, id, |enrollment| enrollment.without_words().into())
             .await?;
         let calls = self.calls_without_news(tenant, id).await?;
+        self.delete_recordings(&calls).await?;
         let attempts: Vec<AttemptId> = calls.iter().map(|call| call.attempt.id).collect();
         self.store.erase_signals(tenant, &attempts).await?;
         for attempt in &attempts {

@@ -39,6 +39,7 @@ mod operate;
 mod owners;
 mod perform;
 mod reconcile;
+mod recording;
 mod recover;
 mod rules;
 mod settings;
@@ -81,7 +82,7 @@ use crate::{
         ranges::Resting,
     },
     store::{InboxEntry, Store, StoreError},
-    telephony::Carrier,
+    telephony::{Carrier, CarrierError},
 };
 
 /// Why the engine did not do what was asked.
@@ -109,6 +110,10 @@ pub enum EngineError {
     /// Something has to be known first; in words for the operator.
     #[error("{0}")]
     NotYet(&'static str),
+
+    /// The carrier failed.
+    #[error(transparent)]
+    Carrier(#[from] CarrierError),
 
     /// The store failed.
     #[error(transparent)]

@@ -22,7 +22,7 @@ use crate::{
         attempt::AttemptState,
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId, TenantId},
+        ids::{AttemptId, CallSid, CampaignId, RecordingSid, TenantId},
         machine::Speech,
         pacing::{self, Lane},
         phone::PhoneNumber,
@@ -34,6 +34,14 @@ use crate::{
 
 /// How often a call is tried to be ended before that is left to `recover`.
 const END_TRIES: u32 = 3;
+
+/// How long to wait before each try to delete a recording.
+const DELETES_AFTER: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(600),
+];
 
 /// How long a request may wait to leave before what is saved is read again: a pause acts sooner than
 /// a second.
@@ -63,6 +71,7 @@ impl Core {
                 ring_timeout,
                 max_duration,
                 detection,
+                is_recorded,
             } => {
                 self.owners.note(attempt.id.enrollment, campaign.tenant);
                 let KeptNumber::Known(to) = attempt.to else {
@@ -76,6 +85,7 @@ impl Core {
                     ring_timeout,
                     max_duration,
                     detection,
+                    is_recorded,
                 };
                 let order = DialOrder {
                     planned: loaded.clone(),
@@ -87,6 +97,9 @@ impl Core {
             }
             Effect::EndCall { sid } => {
                 self.tasks.spawn(self.clone().end_call(sid));
+            }
+            Effect::DeleteRecording { recording } => {
+                self.tasks.spawn(self.clone().delete_recording(recording));
             }
             Effect::Speak { sid, speech } => {
                 self.tasks.spawn(self.clone().speak(sid, speech));
@@ -363,6 +376,18 @@ impl Core {
                 self.end_call(sid).await;
             }
         }
+    }
+
+    /// Has the carrier delete a recording, which may not be there yet.
+    async fn delete_recording(self: Arc<Self>, recording: RecordingSid) {
+        for wait in DELETES_AFTER {
+            self.clock.sleep(wait).await;
+            match self.carrier.delete_recording(&recording).await {
+                Ok(()) => return info!(recording_sid = %recording, "recording deleted"),
+                Err(error) => warn!(%error, recording_sid = %recording, "recording not deleted"),
+            }
+        }
+        error!(recording_sid = %recording, "the carrier keeps a recording that is to be deleted");
     }
 
     /// Takes a call back that is still queued. One that was answered meanwhile goes on.

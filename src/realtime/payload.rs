@@ -1,5 +1,7 @@
 //! What clients are shown: one set of structs for Socket.IO and REST.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -133,6 +135,8 @@ pub struct CallView {
     pub ended_at: Option<Timestamp>,
     /// How long it lasted from the answer, as the carrier says.
     pub duration_seconds: Option<u64>,
+    /// Whether there is a recording to listen to.
+    pub has_recording: bool,
     /// callee, agent, operator or system.
     pub ended_by: Option<String>,
     /// Who or what answered, as the carrier's detection says: human, machine, machineReady (its greeting
@@ -288,6 +292,7 @@ impl From<&CallRecord> for CallView {
             answered_at: facts.answered_at,
             ended_at: attempt.state.ended_at(),
             duration_seconds: facts.duration.map(|duration| duration.as_secs()),
+            has_recording: facts.recording.is_some(),
             ended_by: facts.ended_by.map(|party| party.name().to_owned()),
             answered_by: facts.answered_by.map(|it| it.by.name().to_owned()),
             message_at: facts.message_at,
@@ -390,6 +395,7 @@ fn in_words(moment: &Moment) -> (String, String) {
             format!("the callee wants no more calls, told by {}", by.name()),
         ),
         Moment::Hinted { by, text } => ("hinted", format!("{by} told the agent: {text}")),
+        Moment::Recorded { duration } => ("recorded", recorded(*duration)),
         Moment::MediaEnded { by: Some(party) } => (
             "mediaEnded",
             format!("the talk was ended by the {}", party.name()),
@@ -415,6 +421,13 @@ fn reported(verdict: Option<AgentVerdict>) -> &'static str {
         Some(AgentVerdict::Unknown) => "the agent's vendor reports and gives no clear verdict",
         None => "the agent's vendor reports on the conversation",
     }
+}
+
+fn recorded(duration: Option<Duration>) -> String {
+    duration.map_or_else(
+        || "the recording can be listened to".to_owned(),
+        |length| format!("the recording of {} s can be listened to", length.as_secs()),
+    )
 }
 
 fn detected(by: AnsweredBy) -> &'static str {

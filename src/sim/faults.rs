@@ -40,6 +40,10 @@ pub struct Faults {
     pub create_hangs_ms: u64,
     /// A new call shows up in lists after up to this many real milliseconds.
     pub list_lag_ms: u64,
+    /// A recording's file is not there for so many real milliseconds after the call.
+    pub recording_late_ms: u64,
+    /// Whether parts of a recording can be had alone; the real carrier promises nothing.
+    pub recording_in_parts: bool,
     /// Share of agent conversations refused when they are opened.
     pub agent_refuses: f64,
     /// Share of agent conversations that crash after the greeting (close 1011).
@@ -72,6 +76,8 @@ impl Default for Faults {
             create_hangs: 0.0,
             create_hangs_ms: 30_000,
             list_lag_ms: 0,
+            recording_late_ms: 0,
+            recording_in_parts: true,
             agent_refuses: 0.0,
             agent_crashes: 0.0,
             agent_over_quota: 0.0,

@@ -16,7 +16,7 @@ use super::{
     faults::Faults,
     ledger::Ledger,
     pace::Pace,
-    twilio::Exchange,
+    twilio::{Archive, Exchange},
     vapi::VapiDesk,
 };
 use crate::clock::Clock;
@@ -30,6 +30,7 @@ pub(super) struct Simulation {
     pub ledger: Ledger,
     pub http: reqwest::Client,
     pub exchange: Exchange,
+    pub recordings: Archive,
     pub agents: AgentDesk,
     pub vapi: VapiDesk,
     /// Everything that runs, runs here, so that shutting down can wait for it.
@@ -58,6 +59,7 @@ impl Simulation {
             ledger: Ledger::default(),
             http,
             exchange: Exchange::default(),
+            recordings: Archive::default(),
             agents: AgentDesk::default(),
             vapi: VapiDesk::default(),
             tasks: TaskTracker::new(),

@@ -9,10 +9,12 @@ pub mod twilio;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 use crate::domain::{
     Timestamp,
-    ids::{AttemptId, CallSid},
+    ids::{AttemptId, CallSid, RecordingSid},
     machine::{Detection, Speech},
     outcome::Fault,
     phone::PhoneNumber,
@@ -37,6 +39,20 @@ pub struct CallRequest {
     pub max_duration: Duration,
     /// Whether and how the carrier listens for machines.
     pub detection: Option<Detection>,
+    /// Whether the carrier records both sides.
+    pub is_recorded: bool,
+}
+
+/// A recording as it comes from the carrier.
+pub struct RecordedAudio {
+    /// The media type of the bytes.
+    pub content_type: String,
+    /// How many bytes the whole recording has; none when the carrier does not say.
+    pub total: Option<u64>,
+    /// Which bytes these are, from and to inclusively; none for all.
+    pub range: Option<(u64, u64)>,
+    /// The bytes, in order.
+    pub bytes: BoxStream<'static, Result<Bytes, BoxError>>,
 }
 
 /// A call as the carrier knows it.
@@ -119,4 +135,16 @@ pub trait Carrier: Send + Sync + 'static {
     /// Ends an answered call's audio, says or plays `speech` to who is on the line, and ends the call. A
     /// call that is already over is no error.
     async fn speak(&self, sid: &CallSid, speech: &Speech) -> Result<(), CarrierError>;
+
+    /// Opens a recording with both sides; `range` is what the reader asked for, in the words of HTTP's
+    /// `Range`, and the carrier may give the whole all the same. None while there is no such recording,
+    /// which may be so for a moment after it was told.
+    async fn recording(
+        &self,
+        recording: &RecordingSid,
+        range: Option<&str>,
+    ) -> Result<Option<RecordedAudio>, CarrierError>;
+
+    /// Deletes a recording. One that is gone is no error.
+    async fn delete_recording(&self, recording: &RecordingSid) -> Result<(), CarrierError>;
 }

@@ -1,7 +1,7 @@
 // One call: what is being said, and what happened to it.
 
-import { useEffect, useRef } from "../vendor/hooks.js";
-import { api } from "../api.js";
+import { useEffect, useRef, useState } from "../vendor/hooks.js";
+import { api, Problem } from "../api.js";
 import { html } from "../html.js";
 import { Hint, Listen } from "../parts/attend.js";
 import { Empty, Loading, OutcomeBadge, ProblemNote } from "../parts/common.js";
@@ -21,6 +21,7 @@ export function CallPanel({ id, campaignId }) {
     <${ProblemNote} problem=${opened?.problem.value} />
     ${call && html`<${Facts} call=${call} onChange=${opened.take} />`}
     ${!call && !opened?.problem.value && html`<${Loading} />`}
+    ${call?.hasRecording && html`<${Recording} key=${id} id=${id} />`}
     ${call && html`<${Transcript} lines=${opened.lines.value} />`}
     ${call?.timeline && html`<${Timeline} entries=${call.timeline} />`}
   </section>`;
@@ -72,6 +73,33 @@ function HangUp({ call, onChange }) {
     >
       ${requested ? `${word} requested…` : word}
     </button>
+    <${ProblemNote} problem=${problem} />`;
+}
+
+/** The file is fetched when somebody wants to hear it: an address cannot carry the token. */
+function Recording({ id }) {
+  const [url, setUrl] = useState(null);
+  const [isAsked, setAsked] = useState(false);
+  const [problem, setProblem] = useState(null);
+  useEffect(() => () => url && URL.revokeObjectURL(url), [url]);
+  async function load() {
+    setProblem(null);
+    setAsked(true);
+    try {
+      setUrl(URL.createObjectURL(await api.recording(id)));
+    } catch (failure) {
+      if (!(failure instanceof Problem)) throw failure;
+      setProblem(failure);
+    } finally {
+      setAsked(false);
+    }
+  }
+  return html`<h3>Recording</h3>
+    ${url
+      ? html`<audio controls src=${url} aria-label=${text.recordingLabel}></audio>`
+      : html`<button type="button" disabled=${isAsked} onClick=${load}>
+          ${isAsked ? text.recordingLoads : text.recordingLoad}
+        </button>`}
     <${ProblemNote} problem=${problem} />`;
 }
 

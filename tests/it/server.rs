@@ -17,6 +17,7 @@ mod lists;
 mod machines;
 mod optout;
 mod policies;
+mod recordings;
 mod registers;
 mod reports;
 mod rules;
@@ -96,6 +97,10 @@ on_both_stores!(
     machines::a_late_verdict_does_not_disturb_a_person,
     machines::a_fax_is_hung_up_on_and_not_called_again,
     machines::a_verdict_that_the_carrier_did_not_sign_or_nobody_knows_is_refused,
+    recordings::both_sides_of_a_call_can_be_listened_to_from_anywhere_in_it,
+    recordings::a_recording_that_is_not_ready_is_said_to_be_so,
+    recordings::nothing_is_recorded_that_was_not_to_be,
+    recordings::the_recordings_of_the_erased_are_deleted_at_the_carrier,
     lists::every_row_is_accepted_a_duplicate_or_rejected_with_its_reason,
     lists::people_who_are_added_twice_are_counted_as_duplicates,
     lists::rejected_rows_are_given_back_without_formulas,

@@ -21,7 +21,7 @@ use crate::domain::{
     campaign::Campaign,
     enrollment::{Enrollment, EnrollmentState},
     event::{Event, EventKind, Moment},
-    ids::{AttemptId, CallSid},
+    ids::{AttemptId, CallSid, RecordingSid},
     machine::{Detection, Speech},
     outcome::{Fault, Outcome},
     person::Person,
@@ -297,6 +297,13 @@ pub enum Effect {
         max_duration: Duration,
         /// Whether and how the carrier listens for machines.
         detection: Option<Detection>,
+        /// Whether the carrier records it.
+        is_recorded: bool,
+    },
+    /// Have the carrier delete a recording that nobody may listen to.
+    DeleteRecording {
+        /// Which.
+        recording: RecordingSid,
     },
     /// Speak to who is on the line in the agent's place, and end the call then.
     Speak {
@@ -460,6 +467,7 @@ fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
         ring_timeout: call.ring_timeout,
         max_duration: call.max_duration,
         detection: call.machines.detection(),
+        is_recorded: call.is_recorded,
     });
     decision
 }

@@ -3,9 +3,10 @@
 use super::{Decision, Effect, Snapshot, ending, reply};
 use crate::domain::{
     Timestamp,
-    attempt::{Attempt, AttemptState, CallFacts, Party},
+    attempt::{Attempt, AttemptState, CallFacts, Party, Recording},
     campaign::CampaignStatus,
     enrollment::EnrollmentState,
+    erasure::KeptNumber,
     event::{Event, Moment},
     ids::{CallSid, ConversationId},
     machine::{Detected, Response},
@@ -124,6 +125,17 @@ pub(super) fn told_late(snapshot: &Snapshot<'_>, signal: &Signal, now: Timestamp
     let Some(past) = snapshot.past else {
         return Decision::default();
     };
+    if let (KeptNumber::Erased(_), SignalKind::Recorded { recording, .. }) =
+        (&past.to, &signal.kind)
+    {
+        let effects = vec![Effect::DeleteRecording {
+            recording: recording.clone(),
+        }];
+        return Decision {
+            effects,
+            ..Decision::default()
+        };
+    }
     match (&past.state, &signal.sid) {
         // Nobody knew of a call when the attempt was given back, or hung up before it had a name.
         (AttemptState::Released { .. } | AttemptState::Ended { sid: None, .. }, Some(sid))
@@ -168,6 +180,7 @@ fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<Attem
             | SignalKind::Detected { .. }
             | SignalKind::AgentFailed { .. }
             | SignalKind::Reported { .. }
+            | SignalKind::Recorded { .. }
             | SignalKind::MediaEnded { .. }
             | SignalKind::Over { .. },
             Reserved
@@ -231,6 +244,15 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             facts.agent_failure.get_or_insert_with(|| detail.clone());
         }
         SignalKind::Reported { report } => facts.report = with_report(&facts, report),
+        SignalKind::Recorded {
+            recording,
+            duration,
+        } => {
+            facts.recording.get_or_insert_with(|| Recording {
+                sid: recording.clone(),
+                duration: *duration,
+            });
+        }
         SignalKind::MediaEnded { by } => {
             facts.media_ended_at.get_or_insert(signal.at);
             facts.ended_by = facts.ended_by.or(*by);
@@ -319,6 +341,11 @@ fn moment_of(
         SignalKind::AgentFailed { detail } => Moment::AgentFailed {
             detail: detail.clone(),
         },
+        SignalKind::Recorded { duration, .. } if open.facts.recording.is_none() => {
+            Moment::Recorded {
+                duration: *duration,
+            }
+        }
         SignalKind::MediaEnded { by } => Moment::MediaEnded { by: *by },
         SignalKind::Reported { report } => Moment::Reported {
             verdict: report.verdict,
@@ -329,9 +356,25 @@ fn moment_of(
         | SignalKind::AgentSpoke
         | SignalKind::TalkHeld
         | SignalKind::Detected { .. }
+        | SignalKind::Recorded { .. }
         | SignalKind::Over { .. } => return None,
     };
     Some(snapshot.moment(open.id, moment, now))
+}
+
+/// The timeline's line for a signal that usually comes after the end.
+fn late_moment_of(
+    snapshot: &Snapshot<'_>,
+    past: &Attempt,
+    signal: &Signal,
+    now: Timestamp,
+) -> Option<Event> {
+    match &signal.kind {
+        SignalKind::Recorded { .. } | SignalKind::Reported { .. } => {
+            moment_of(snapshot, past, signal, now)
+        }
+        _ => None,
+    }
 }
 
 fn shows_life(kind: &SignalKind) -> bool {
@@ -347,6 +390,7 @@ fn shows_life(kind: &SignalKind) -> bool {
         SignalKind::Detected { .. }
         | SignalKind::AgentFailed { .. }
         | SignalKind::Reported { .. }
+        | SignalKind::Recorded { .. }
         | SignalKind::MediaEnded { .. }
         | SignalKind::Over { .. } => false,
     }
@@ -406,11 +450,8 @@ fn add_facts(snapshot: &Snapshot<'_>, past: &Attempt, signal: &Signal, now: Time
         }
     }
     if attempt.state == past.state {
-        let moment = match &signal.kind {
-            SignalKind::Reported { .. } => moment_of(snapshot, past, signal, now),
-            _ => None,
-        };
-        return snapshot.save(state, Some(attempt), moment.into_iter().collect());
+        let news = late_moment_of(snapshot, past, signal, now);
+        return snapshot.save(state, Some(attempt), news.into_iter().collect());
     }
     let events = vec![snapshot.call_event(&attempt, signal.at)];
     // Looked at once more: it ended as something else than was known at its end.

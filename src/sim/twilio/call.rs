@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     number,
+    recording::Tape,
     request::{NewCall, Source},
 };
 use crate::sim::callee::Script;
@@ -67,6 +68,8 @@ pub struct Call {
     /// Cancelled when the dialer ends the call by REST.
     pub hang_up: CancellationToken,
     redirects: mpsc::Sender<Source>,
+    /// What is being recorded; none where nothing is, or no longer.
+    tape: Mutex<Option<Tape>>,
     state: Mutex<CallState>,
 }
 
@@ -122,6 +125,7 @@ impl Call {
             listed_from: placement.listed_from,
             hang_up: placement.hang_up,
             redirects,
+            tape: Mutex::default(),
             state: Mutex::new(state),
         };
         (call, received)
@@ -185,6 +189,33 @@ impl Call {
             | Status::NoAnswer
             | Status::Canceled => {}
         }
+    }
+
+    /// Begins to record, if that was ordered.
+    pub fn start_tape(&self) {
+        if self.order.recording.is_some() {
+            *self.lock_tape() = Some(Tape::new());
+        }
+    }
+
+    /// Lets `put` add to what is being recorded, if anything is.
+    pub fn record(&self, put: impl FnOnce(&mut Tape)) {
+        if self.order.recording.is_some()
+            && let Some(tape) = self.lock_tape().as_mut()
+        {
+            put(tape);
+        }
+    }
+
+    /// What was recorded; nothing is recorded any more.
+    pub fn take_tape(&self) -> Option<Tape> {
+        self.lock_tape().take()
+    }
+
+    fn lock_tape(&self) -> MutexGuard<'_, Option<Tape>> {
+        self.tape
+            .lock()
+            .expect("nothing panics while it holds a call's tape")
     }
 
     /// Hands new instructions to the call's task; false when it takes no more.

@@ -12,6 +12,7 @@ use super::{
     call::{Call, Status},
     fields::Target,
     interpreter::{self, Line},
+    recording,
     request::{Progress, Source, VerdictReport},
     status_callback::{Announcement, announce, notify},
     webhook::field,
@@ -148,6 +149,7 @@ async fn talk(
     if !call.answer(simulation.now()) {
         return Ending::canceled(true);
     }
+    call.start_tape();
     let now = simulation.now();
     simulation.ledger.call_answered(&call.sid, now);
     if person.is_machine {
@@ -272,6 +274,7 @@ fn end(simulation: &Arc<Simulation>, call: &Arc<Call>, ending: Ending) {
     simulation
         .ledger
         .call_ended(&call.sid, ending.status.name(), now);
+    recording::finish(simulation, call);
     let state = call.state();
     let mut extra = vec![
         field("CallDuration", &state.talk_seconds().to_string()),

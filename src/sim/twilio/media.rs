@@ -3,6 +3,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Url;
 use tokio::{
@@ -20,6 +21,7 @@ use super::{
     interpreter::Line,
     media_message::{Command, MessageWriter, SILENT_PAYLOAD, read, spoken_payload},
     playback::Playback,
+    recording::Tape,
     status_callback::notify,
     twiml::Stream,
     webhook::field,
@@ -255,6 +257,11 @@ impl<'a, 'b> Session<'a, 'b> {
                 return Ok(());
             }
         };
+        self.line.call.record(|tape| {
+            if let Ok(audio) = STANDARD.decode(payload) {
+                tape.hear_callee(&audio);
+            }
+        });
         let frame = self.writer.media(payload);
         self.send(frame).await
     }
@@ -276,8 +283,10 @@ impl<'a, 'b> Session<'a, 'b> {
         match read(text, &self.writer.stream_sid, &mut self.audio) {
             Ok(Command::Media { n_bytes }) => {
                 self.n_received += 1;
-                if self.playback.queue(now, n_bytes).is_err() {
-                    self.warn(31931, "more than ten minutes of audio");
+                let begins = self.opened + self.playback.plays_until(now);
+                match self.playback.queue(now, n_bytes) {
+                    Ok(()) => self.line.call.record(|tape| tape.play(begins, &self.audio)),
+                    Err(_full) => self.warn(31931, "more than ten minutes of audio"),
                 }
                 Ok(())
             }
@@ -287,6 +296,7 @@ impl<'a, 'b> Session<'a, 'b> {
             }
             Ok(Command::Clear) => {
                 self.playback.clear(now);
+                self.line.call.record(Tape::clear);
                 self.return_due_marks().await
             }
             Err(violation) => {

@@ -1,8 +1,8 @@
 //! Twilio Programmable Voice on the wire: REST, webhooks, TwiML and media streams.
 //!
 //! A call is one task (`life`) that dials a scripted person, tells the dialer by signed webhooks,
-//! runs the dialer's TwiML (`interpreter`) and speaks over its media socket (`media`). Messaging,
-//! recordings and lookups are not simulated.
+//! runs the dialer's TwiML (`interpreter`) and speaks over its media socket (`media`). Messaging
+//! and lookups are not simulated.
 
 mod account;
 mod call;
@@ -18,6 +18,7 @@ mod media;
 mod media_message;
 mod number;
 mod playback;
+mod recording;
 mod request;
 mod status_callback;
 mod twiml;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use axum::{Router, extract::OriginalUri, middleware, routing::get};
 
 use self::error::Refusal;
-pub(super) use self::{exchange::Exchange, webhook::webhook_client};
+pub(super) use self::{exchange::Exchange, recording::Archive, webhook::webhook_client};
 use super::simulation::Simulation;
 
 /// Everything below `/2010-04-01`, behind Basic authentication.
@@ -49,6 +50,14 @@ pub(super) fn routes(simulation: Arc<Simulation>) -> Router<Arc<Simulation>> {
             get(calls::show_call)
                 .post(calls::update_call)
                 .delete(calls::delete_call),
+        )
+        .route(
+            "/{account}/Calls/{call}/Recordings.json",
+            get(recording::list_of_call),
+        )
+        .route(
+            "/{account}/Recordings/{recording}",
+            get(recording::show).delete(recording::delete),
         )
         .fallback(unknown_resource)
         .layer(middleware::from_fn_with_state(simulation, guard::guard));

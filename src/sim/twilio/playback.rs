@@ -32,6 +32,11 @@ impl Playback {
         Ok(())
     }
 
+    /// When audio that is queued now begins to be heard.
+    pub fn plays_until(&self, now: Duration) -> Duration {
+        self.plays_until.max(now)
+    }
+
     /// Queues a mark behind the audio sent so far.
     pub fn mark(&mut self, now: Duration, name: String) {
         self.marks.push_back((self.plays_until.max(now), name));

@@ -8,6 +8,7 @@ use super::{
     error::Refusal,
     fields::{Fields, Target, target},
     number,
+    recording::RecordingOrder,
 };
 
 /// Where the instructions for an answered call come from.
@@ -58,6 +59,8 @@ pub struct NewCall {
     pub ring_timeout: Duration,
     pub time_limit: Duration,
     pub machine_detection: Option<MachineDetection>,
+    /// Whether and how the call is recorded.
+    pub recording: Option<RecordingOrder>,
     /// Things that are wrong without being refused: debugger code and detail.
     pub warnings: Vec<(u32, String)>,
 }
@@ -96,6 +99,7 @@ impl NewCall {
             ring_timeout: Duration::from_secs(ring_timeout),
             time_limit: Duration::from_secs(time_limit),
             machine_detection: machine_detection(fields, &mut warnings)?,
+            recording: RecordingOrder::parse(fields)?,
             warnings,
         })
     }

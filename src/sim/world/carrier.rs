@@ -20,13 +20,13 @@ use crate::{
     clock::Clock as _,
     domain::{
         Timestamp,
-        ids::{AttemptId, CallSid, TenantId},
+        ids::{AttemptId, CallSid, RecordingSid, TenantId},
         machine::Speech,
         outcome::{Fault, FaultClass},
         phone::PhoneNumber,
         signal::{CallEnd, SignalKind},
     },
-    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall},
+    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall, RecordedAudio},
 };
 
 type Placed = Result<CallSid, CarrierError>;
@@ -170,6 +170,20 @@ impl Carrier for InProcessCarrier {
     /// Takes no time here: the call ends at once.
     async fn speak(&self, sid: &CallSid, _speech: &Speech) -> Result<(), CarrierError> {
         self.end(sid).await
+    }
+
+    /// Nobody is recorded here.
+    async fn recording(
+        &self,
+        _recording: &RecordingSid,
+        _range: Option<&str>,
+    ) -> Result<Option<RecordedAudio>, CarrierError> {
+        self.ask().await?;
+        Ok(None)
+    }
+
+    async fn delete_recording(&self, _recording: &RecordingSid) -> Result<(), CarrierError> {
+        self.ask().await
     }
 }
 
@@ -584,6 +598,7 @@ fn name(kind: &SignalKind) -> &'static str {
         SignalKind::Answered => "answered",
         SignalKind::Over { .. } => "over",
         SignalKind::Detected { .. } => "detected",
+        SignalKind::Recorded { .. } => "recorded",
         SignalKind::MediaStarted { .. }
         | SignalKind::TalkHeld
         | SignalKind::AgentJoined { .. }

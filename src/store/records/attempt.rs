@@ -13,11 +13,12 @@ use super::{
 };
 use crate::domain::{
     Timestamp,
-    attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
+    attempt::{Attempt, AttemptState, CallFacts, Party, Recording, ReleaseReason},
     enrollment::CallRecord,
     erasure::KeptNumber,
     ids::{
-        AgentVendor, AttemptId, CallSid, CampaignId, ContactId, ConversationId, StreamSid, TenantId,
+        AgentVendor, AttemptId, CallSid, CampaignId, ContactId, ConversationId, RecordingSid,
+        StreamSid, TenantId,
     },
     machine::{AnsweredBy, Detected},
     outcome::{Fault, Outcome},
@@ -218,6 +219,35 @@ mod detected_option {
     }
 }
 
+mod recording_option {
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Recording")]
+    struct Shape {
+        #[serde(with = "text")]
+        sid: RecordingSid,
+        #[serde(rename = "durationMs", with = "duration_ms_option")]
+        duration: Option<Duration>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Value(#[serde(with = "Shape")] Recording);
+
+    pub fn serialize<S: Serializer>(
+        recording: &Option<Recording>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        recording.clone().map(Value).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Recording>, D::Error> {
+        Ok(Option::<Value>::deserialize(from)?.map(|value| value.0))
+    }
+}
+
 /// Facts that are not known are left out: most of a call's life has few.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "CallFacts", rename_all = "camelCase")]
@@ -269,6 +299,12 @@ struct FactsShape {
         with = "millis_option"
     )]
     message_at: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "recording_option"
+    )]
+    recording: Option<Recording>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
     conversation: Option<ConversationId>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]

@@ -133,6 +133,8 @@ struct VoiceCallShape {
     opt_out_key: Option<char>,
     #[serde(with = "SilenceShape", default)]
     silence: Silence,
+    #[serde(default)]
+    is_recorded: bool,
     #[serde(with = "MachinesShape", default)]
     machines: MachinePolicy,
     #[serde(default)]

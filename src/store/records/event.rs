@@ -1,5 +1,7 @@
 //! Events.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     record,
     report::verdict_option,
     suppression::source,
-    wire::{millis, millis_option, text},
+    wire::{duration_ms_option, millis, millis_option, text},
 };
 use crate::domain::{
     Timestamp,
@@ -125,6 +127,10 @@ enum MomentShape {
     Hinted {
         by: String,
         text: String,
+    },
+    Recorded {
+        #[serde(rename = "durationMs", with = "duration_ms_option")]
+        duration: Option<Duration>,
     },
     MediaEnded {
         #[serde(with = "party_option")]

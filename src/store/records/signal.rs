@@ -15,7 +15,7 @@ use crate::{
     domain::{
         Timestamp,
         attempt::Party,
-        ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid, TenantId},
+        ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid, TenantId},
         machine::AnsweredBy,
         outcome::Fault,
         report::AgentReport,
@@ -95,6 +95,12 @@ enum KindShape {
     Reported {
         #[serde(with = "ReportShape")]
         report: AgentReport,
+    },
+    Recorded {
+        #[serde(with = "text")]
+        recording: RecordingSid,
+        #[serde(rename = "durationMs", with = "duration_ms_option")]
+        duration: Option<Duration>,
     },
     MediaEnded {
         #[serde(with = "party_option")]

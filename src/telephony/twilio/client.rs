@@ -6,19 +6,27 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use reqwest::{Client, RequestBuilder, Url, header::RETRY_AFTER, redirect};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode, Url,
+    header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, RANGE, RETRY_AFTER},
+    redirect,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
         Timestamp,
-        ids::CallSid,
+        ids::{CallSid, RecordingSid},
         machine::{Detection, Speech, Tuning},
         phone::PhoneNumber,
         signal::SignalKind,
     },
-    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall},
+    telephony::{
+        BoxError, CallReport, CallRequest, Carrier, CarrierError, ListedCall, RecordedAudio,
+    },
 };
 
 use super::{
@@ -33,6 +41,8 @@ use super::{
 const MAX_IN_FLIGHT: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest time that one request for a recording may take.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// How often a read is repeated after 429, which says that nothing was done.
 const MAX_READ_RETRIES: u32 = 3;
 /// The longest wait before a read is repeated, whatever the carrier asks for.
@@ -338,6 +348,43 @@ impl Carrier for TwilioCarrier {
         reply.read::<CallResource>(rand::random()).map(|_call| ())
     }
 
+    /// The address is made from the recording's name, so credentials go to no other host.
+    async fn recording(
+        &self,
+        recording: &RecordingSid,
+        range: Option<&str>,
+    ) -> Result<Option<RecordedAudio>, CarrierError> {
+        let mut url = self.url(&format!("Recordings/{recording}"));
+        url.set_path(&url.path().replace(".json", ".wav"));
+        url.query_pairs_mut().append_pair("RequestedChannels", "2");
+        let mut request = self
+            .authorized(self.client.get(url))
+            .timeout(LISTEN_TIMEOUT);
+        if let Some(range) = range {
+            request = request.header(RANGE, range);
+        }
+        let response = request.send().await.map_err(transport_error)?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(Some(recorded(response))),
+            status => {
+                let said = format!("the carrier answered {status} when asked for a recording");
+                Err(CarrierError::Unknown(said.into()))
+            }
+        }
+    }
+
+    async fn delete_recording(&self, recording: &RecordingSid) -> Result<(), CarrierError> {
+        let url = self.url(&format!("Recordings/{recording}"));
+        let reply = self
+            .send_repeatable(|| self.client.delete(url.clone()))
+            .await?;
+        if (200..300).contains(&reply.status) || reply.is_unknown_call() {
+            return Ok(());
+        }
+        reply.read::<serde_json::Value>(rand::random()).map(drop)
+    }
+
     /// Replaces the instructions that the call runs by.
     async fn speak(&self, sid: &CallSid, speech: &Speech) -> Result<(), CarrierError> {
         let url = self.url(&format!("Calls/{sid}"));
@@ -350,6 +397,37 @@ impl Carrier for TwilioCarrier {
         }
         reply.read::<CallResource>(rand::random()).map(|_call| ())
     }
+}
+
+/// A recording as an answer brings it.
+fn recorded(response: Response) -> RecordedAudio {
+    let header = |name: HeaderName| response.headers().get(name)?.to_str().ok();
+    let range = header(CONTENT_RANGE).and_then(content_range);
+    let content_type = header(CONTENT_TYPE).unwrap_or("audio/x-wav").to_owned();
+    let (range, total) = match range {
+        Some((from, to, total)) => (Some((from, to)), total),
+        None => (None, response.content_length()),
+    };
+    RecordedAudio {
+        content_type,
+        total,
+        range,
+        bytes: stream::try_unfold(response, next_bytes).boxed(),
+    }
+}
+
+async fn next_bytes(mut response: Response) -> Result<Option<(Bytes, Response)>, BoxError> {
+    match response.chunk().await {
+        Ok(bytes) => Ok(bytes.map(|bytes| (bytes, response))),
+        Err(error) => Err(error.without_url().into()),
+    }
+}
+
+/// `bytes 0-99/200`: from, to and how many there are in all.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (from, to) = range.split_once('-')?;
+    Some((from.parse().ok()?, to.parse().ok()?, total.parse().ok()))
 }
 
 fn milliseconds(length: Duration) -> String {
@@ -423,6 +501,13 @@ fn creation_form(request: &CallRequest, callbacks: &CallbackUrls) -> Vec<(&'stat
     }
     form.push(("Timeout", seconds(request.ring_timeout, MAX_RING)));
     form.push(("TimeLimit", seconds(request.max_duration, MAX_LENGTH)));
+    if request.is_recorded {
+        form.push(("Record", "true".to_owned()));
+        form.push(("RecordingChannels", "dual".to_owned()));
+        let told_at = callbacks.recording_with_retries(request.attempt);
+        form.push(("RecordingStatusCallback", told_at));
+        form.push(("RecordingStatusCallbackEvent", "completed".to_owned()));
+    }
     if let Some(detection) = &request.detection {
         form.extend(detection_fields(detection, request, callbacks));
     }

@@ -83,6 +83,7 @@ fn request() -> CallRequest {
         ring_timeout: Duration::from_millis(24_500),
         max_duration: Duration::from_secs(900),
         detection: None,
+        is_recorded: false,
     }
 }
 
@@ -307,6 +308,34 @@ fn a_secret_does_not_show() {
 }
 
 // proves F-26
+#[tokio::test]
+async fn a_recording_is_asked_for_with_each_side_on_its_own_channel() {
+    let (carrier, script) = carrier(&[(201, r#"{"sid":"CA1","status":"queued"}"#)]).await;
+    let recorded = CallRequest {
+        is_recorded: true,
+        ..request()
+    };
+    carrier.place(&recorded).await.unwrap();
+    let asked = asked(&script);
+    let fields = "&Record=true&RecordingChannels=dual\
+        &RecordingStatusCallback=https%3A%2F%2Fd.example.com%2Fwebhooks%2Ftwilio%2Frecording%2Fatt_00000000000000000000000000000007_1%23rc%3D2%26rp%3D5xx%2Cct%2Crt\
+        &RecordingStatusCallbackEvent=completed";
+    assert!(asked[0].ends_with(fields), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_recording_that_is_gone_is_deleted_already() {
+    let gone = (404, r#"{"code":20404,"status":404}"#);
+    let (carrier, script) = carrier(&[(204, ""), gone, (401, r#"{"code":20003}"#)]).await;
+    let recording = "RE1".parse().unwrap();
+    for _ in 0..2 {
+        carrier.delete_recording(&recording).await.unwrap();
+    }
+    assert!(carrier.delete_recording(&recording).await.is_err());
+    let delete = "DELETE /2010-04-01/Accounts/AC1/Recordings/RE1.json";
+    assert!(asked(&script).iter().all(|asked| asked.trim() == delete));
+}
+
 #[tokio::test]
 async fn a_detection_is_asked_for_as_the_campaign_has_it() {
     let created = (201, r#"{"sid":"CA1","status":"queued"}"#);

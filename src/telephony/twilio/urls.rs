@@ -82,9 +82,14 @@ impl CallbackUrls {
         self.webhook("after", attempt)
     }
 
-    /// Where recordings are told.
+    /// Where recordings are told, as Twilio signs it.
     pub fn recording(&self, attempt: AttemptId) -> String {
         self.webhook("recording", attempt)
+    }
+
+    /// [`Self::recording`] with the request to repeat what failed: what Twilio is given.
+    pub fn recording_with_retries(&self, attempt: AttemptId) -> String {
+        self.recording(attempt) + RETRY_FRAGMENT
     }
 
     /// Where the media socket is opened: `wss://`, or `ws://` below a plain public address.

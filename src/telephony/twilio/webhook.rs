@@ -26,21 +26,6 @@ pub struct Callback {
     pub note: Option<String>,
 }
 
-/// A post that tells how a recording came out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordingCallback {
-    /// The same for every repetition of the post, and for no other.
-    pub key: String,
-    /// The recorded call.
-    pub call: CallSid,
-    /// Twilio's name for the recording.
-    pub recording_sid: String,
-    /// Where it can be fetched with the account's credentials; none while it is not ready.
-    pub url: Option<String>,
-    /// Its length; none while it is not ready.
-    pub duration: Option<Duration>,
-}
-
 /// Why a post tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
@@ -212,23 +197,32 @@ pub fn stream_callback(
     })
 }
 
-/// Reads a report of a recording, which comes seconds after the call.
-pub fn recording_callback(fields: &[(String, String)]) -> Result<RecordingCallback, CallbackError> {
+/// Reads a report of a recording, which comes seconds after the call; none while there is none to
+/// listen to. Its address is not used: it is made from its name, so that nobody can name another host.
+pub fn recording_callback(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Option<Callback>, CallbackError> {
     let form = Form(fields);
     let call = form.call()?;
-    let recording_sid = form.required("RecordingSid")?.to_owned();
+    let recording = form.required("RecordingSid")?;
     let status = form.required("RecordingStatus")?;
-    let is_ready = status == "completed";
-    Ok(RecordingCallback {
-        key: format!("twilio:{recording_sid}:{status}"),
-        call,
-        url: form
-            .text("RecordingUrl")
-            .filter(|_| is_ready)
-            .map(str::to_owned),
-        duration: form.seconds("RecordingDuration").filter(|_| is_ready),
-        recording_sid,
-    })
+    if status != "completed" {
+        return Ok(None);
+    }
+    let kind = SignalKind::Recorded {
+        recording: recording.parse()?,
+        duration: form.seconds("RecordingDuration"),
+    };
+    Ok(Some(Callback {
+        key: format!("twilio:{recording}:{status}"),
+        signal: Signal {
+            sid: Some(call),
+            at: received_at,
+            kind,
+        },
+        note: None,
+    }))
 }
 
 /// A form's fields. The first of a repeated key counts; an empty value is a missing one.
@@ -441,17 +435,21 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_has_an_address_once_it_is_complete() {
-        let body = format!(
-            "CallSid={CALL}&RecordingSid=RE1&RecordingStatus=completed&RecordingDuration=42\
-             &RecordingUrl=https%3A%2F%2Fapi.twilio.com%2FRE1"
-        );
-        let recording = recording_callback(&parse_form(body.as_bytes())).unwrap();
-        assert_eq!(recording.url.as_deref(), Some("https://api.twilio.com/RE1"));
-        assert_eq!(recording.duration, Some(Duration::from_secs(42)));
-        let body = format!("CallSid={CALL}&RecordingSid=RE1&RecordingStatus=absent");
-        let recording = recording_callback(&parse_form(body.as_bytes())).unwrap();
-        assert_eq!((recording.url, recording.duration), (None, None));
+    fn a_recording_is_told_once_it_is_complete() {
+        let read = |rest: &str| {
+            let body = format!("CallSid={CALL}&{rest}");
+            recording_callback(&parse_form(body.as_bytes()), at(RECEIVED))
+        };
+        let complete = read("RecordingSid=RE1&RecordingStatus=completed&RecordingDuration=42");
+        let told = complete.unwrap().unwrap();
+        assert_eq!(told.key, "twilio:RE1:completed");
+        let recorded = SignalKind::Recorded {
+            recording: "RE1".parse().unwrap(),
+            duration: Some(Duration::from_secs(42)),
+        };
+        assert_eq!(told.signal.kind, recorded);
+        assert_eq!(read("RecordingSid=RE1&RecordingStatus=absent"), Ok(None));
+        assert!(read("RecordingSid=..%2FRE1&RecordingStatus=completed").is_err());
     }
 
     proptest! {

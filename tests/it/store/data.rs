@@ -63,6 +63,7 @@ pub fn campaign(tenant: TenantId, status: CampaignStatus) -> Campaign {
             max_duration: VoiceCall::LENGTH.1,
             opt_out_key: Some('#'),
             silence: Silence::default(),
+            is_recorded: false,
             machines: MachinePolicy::default(),
             spoken_language: None,
         })],

@@ -1,0 +1,168 @@
+//! Recordings of calls.
+
+use std::sync::Arc;
+
+use dialtone::sim::{Behaviour::Converses, faults::Faults};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::world::{Place, Scenario, World, list, until};
+
+fn recorded() -> Value {
+    json!({"record": true, "retry": {"maxAttempts": 1}})
+}
+
+/// What the server answers to somebody who listens.
+struct Sound {
+    status: StatusCode,
+    range: Option<String>,
+    bytes: Vec<u8>,
+}
+
+async fn listen(world: &World, token: &str, call: &str, range: Option<&str>) -> Sound {
+    let url = format!("{}/api/v1/calls/{call}/recording", world.url());
+    let mut request = world.owner.http.get(url).bearer_auth(token);
+    if let Some(range) = range {
+        request = request.header(header::RANGE, range);
+    }
+    let response = request.send().await.unwrap();
+    let headers = response.headers();
+    let range = headers.get(header::CONTENT_RANGE);
+    Sound {
+        status: response.status(),
+        range: range.map(|range| range.to_str().unwrap().to_owned()),
+        bytes: response.bytes().await.unwrap().to_vec(),
+    }
+}
+
+/// The one call of a campaign, once its recording is told.
+async fn recorded_call(world: &World, campaign: &str) -> String {
+    world.until_status(campaign, "completed").await;
+    let call = until("the recording", async || {
+        let call = world.calls(campaign).await.remove(0);
+        (call["hasRecording"] == true).then_some(call)
+    })
+    .await;
+    call["id"].as_str().unwrap().to_owned()
+}
+
+/// The loudest sample of each channel.
+fn loudest(file: &[u8]) -> [u16; 2] {
+    let mut loudest = [0, 0];
+    for frame in file[44..].chunks_exact(4) {
+        for (channel, sample) in frame.chunks_exact(2).enumerate() {
+            let sample = i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs();
+            loudest[channel] = sample.max(loudest[channel]);
+        }
+    }
+    loudest
+}
+
+/// What the carrier has of a call.
+async fn at_the_carrier(world: &World, sid: &str) -> Value {
+    let config = world.simulator.config();
+    let url = format!(
+        "{}/2010-04-01/Accounts/{}/Calls/{sid}/Recordings.json",
+        world.simulator.base_url(),
+        config.account_sid
+    );
+    let request = world.owner.http.get(url);
+    let request = request.basic_auth(&config.account_sid, Some(&config.auth_token));
+    request.send().await.unwrap().json().await.unwrap()
+}
+
+// proves F-59
+pub async fn both_sides_of_a_call_can_be_listened_to_from_anywhere_in_it(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Converses).start().await;
+    let campaign = world.start_campaign(&list(1..2), recorded()).await;
+    let call = recorded_call(&world, &campaign).await;
+    let shown = world.owner.get(&format!("/calls/{call}")).await.ok();
+    let timeline = shown["timeline"].as_array().unwrap();
+    assert!(
+        timeline.iter().any(|it| it["kind"] == "recorded"),
+        "{shown}"
+    );
+
+    let token = &world.owner.token;
+    let whole = listen(&world, token, &call, None).await;
+    assert_eq!((whole.status, whole.range), (StatusCode::OK, None));
+    assert_eq!(&whole.bytes[..4], b"RIFF");
+    let [callee, agent] = loudest(&whole.bytes);
+    assert!(callee > 1000 && agent > 1000, "{callee} and {agent}");
+
+    // A carrier that gives parts, and one that gives everything whatever is asked.
+    let total = whole.bytes.len();
+    let from = total * 9 / 10;
+    for recording_in_parts in [true, false] {
+        world.simulator.set_faults(Faults {
+            recording_in_parts,
+            ..Faults::default()
+        });
+        let part = listen(&world, token, &call, Some(&format!("bytes={from}-"))).await;
+        assert_eq!(part.status, StatusCode::PARTIAL_CONTENT);
+        let place = format!("bytes {from}-{}/{total}", total - 1);
+        assert_eq!(part.range, Some(place));
+        assert_eq!(part.bytes, whole.bytes[from..]);
+    }
+    let outside = listen(&world, token, &call, Some(&format!("bytes={total}-"))).await;
+    assert_eq!(outside.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    world.end().await;
+}
+
+// proves F-59
+pub async fn a_recording_that_is_not_ready_is_said_to_be_so(place: Arc<Place>) {
+    let world = Scenario::on(&place)
+        .everyone(Converses)
+        .faults(Faults {
+            recording_late_ms: 3_600_000,
+            ..Faults::default()
+        })
+        .start()
+        .await;
+    let campaign = world.start_campaign(&list(1..2), recorded()).await;
+    let call = recorded_call(&world, &campaign).await;
+    let path = format!("/calls/{call}/recording");
+    world.owner.get(&path).await.refused(409, "notYet");
+    world.end().await;
+}
+
+pub async fn nothing_is_recorded_that_was_not_to_be(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Converses).start().await;
+    let settings = json!({"retry": {"maxAttempts": 1}});
+    let campaign = world.start_campaign(&list(1..2), settings).await;
+    let shown = world.until_status(&campaign, "completed").await;
+    assert_eq!(shown["settings"]["record"], false);
+    let call = world.calls(&campaign).await.remove(0);
+    let sid = call["sid"].as_str().unwrap();
+    assert_eq!(at_the_carrier(&world, sid).await["recordings"], json!([]));
+    let path = format!("/calls/{}/recording", call["id"].as_str().unwrap());
+    world.owner.get(&path).await.refused(404, "notFound");
+    world.end().await;
+}
+
+pub async fn the_recordings_of_the_erased_are_deleted_at_the_carrier(place: Arc<Place>) {
+    let world = Scenario::on(&place).everyone(Converses).start().await;
+    let campaign = world.start_campaign(&list(1..2), recorded()).await;
+    let call = recorded_call(&world, &campaign).await;
+    let shown = world.owner.get(&format!("/calls/{call}")).await.ok();
+    let sid = shown["sid"].as_str().unwrap();
+    let kept = at_the_carrier(&world, sid).await;
+    assert_eq!(kept["recordings"].as_array().unwrap().len(), 1, "{kept}");
+    let whom = json!({"phone": shown["phone"]});
+    world.owner.post("/contacts/erase", &whom).await.ok();
+    assert_eq!(at_the_carrier(&world, sid).await["recordings"], json!([]));
+    let path = format!("/calls/{call}/recording");
+    world.owner.get(&path).await.refused(404, "notFound");
+
+    // The carrier tells of it once more: it is deleted, not kept.
+    let fields = [
+        ("CallSid", sid),
+        ("RecordingSid", "RE00000000000000000000000000000009"),
+        ("RecordingStatus", "completed"),
+    ];
+    let told = world.callback("recording", &call, &fields).await;
+    assert_eq!(told.status.as_u16(), 204);
+    let shown = world.owner.get(&format!("/calls/{call}")).await.ok();
+    assert_eq!(shown["hasRecording"], false);
+    world.end().await;
+}
