@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     AgentEnd, AgentError, AgentEvent, AgentSession, BoxError, Brief, Dialect, Heard, Piece,
-    Reading, VoiceAgent,
+    Reading, ToolAnswer, VoiceAgent,
     link::{AgentLink, Prepared},
     session,
 };
@@ -291,6 +291,10 @@ impl Dialect for Watched {
 
     fn key(&self, key: char) -> String {
         self.dialect.key(key)
+    }
+
+    fn tool_answer(&self, answer: &ToolAnswer) -> String {
+        self.dialect.tool_answer(answer)
     }
 
     fn farewell(&self) -> Option<String> {

@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod link;
 mod recode;
 mod session;
+mod tool;
 pub mod vapi;
 
 use std::{
@@ -25,6 +26,8 @@ use crate::{
     domain::ids::{AgentVendor, ConversationId},
     json::Spliced,
 };
+
+pub use tool::{Tool, ToolAnswer, ToolCall, ToolError};
 
 use link::{AgentLink, Prepared};
 
@@ -123,11 +126,8 @@ pub enum AgentEvent {
         /// Whether the text may still change.
         is_final: bool,
     },
-    /// The callee wants no more calls, as the agent understood.
-    OptedOut {
-        /// In the agent's or the callee's words.
-        reason: Option<String>,
-    },
+    /// The agent uses tools, in this order. Of those that cannot be served it is told why.
+    ToolsUsed(Vec<Result<ToolCall, ToolAnswer>>),
     /// The session is over; nothing follows.
     Ended(AgentEnd),
 }
@@ -153,6 +153,8 @@ pub enum ToAgent {
     Audio(String),
     /// The callee pressed a key.
     Key(char),
+    /// What became of a tool that the agent used.
+    Answer(ToolAnswer),
     /// End the session.
     Close,
 }
@@ -230,6 +232,9 @@ pub trait Dialect: fmt::Debug + Send {
 
     /// The message that the callee pressed a key.
     fn key(&self, key: char) -> String;
+
+    /// The message that tells what became of a tool that the agent used.
+    fn tool_answer(&self, answer: &ToolAnswer) -> String;
 
     /// What is said before the connection is closed from here, where that alone does not end the
     /// conversation.

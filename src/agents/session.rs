@@ -128,6 +128,9 @@ async fn write(
                     }
                 }
                 Some(ToAgent::Key(key)) => Message::text(with(&dialect, |dialect| dialect.key(key))),
+                Some(ToAgent::Answer(answer)) => {
+                    Message::text(with(&dialect, |dialect| dialect.tool_answer(&answer)))
+                }
                 Some(ToAgent::Close) | None => break,
             },
         };

@@ -136,6 +136,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::list_of_campaign))
         .routes(routes!(calls::get))
         .routes(routes!(calls::hang_up))
+        .routes(routes!(calls::transfer))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(suppressions::registers))

@@ -14,12 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agents::{AgentError, AgentEvent, AgentSession, ToAgent},
+    agents::{AgentError, AgentEvent, AgentSession, ToAgent, ToolAnswer},
     telephony::media::{FromCallee, ToCallee},
 };
 
 use super::{
-    BridgeEnd, BridgeEvent, BridgeSettings, CalleeLeg,
+    BridgeEnd, BridgeEvent, BridgeSettings, CalleeLeg, Desk,
     call::{Call, Flow, MAX_WAITING, Outputs},
     outlet::Outlet,
 };
@@ -29,6 +29,7 @@ pub(super) struct Talk {
     settings: BridgeSettings,
     call: Call,
     from_callee: mpsc::Receiver<FromCallee>,
+    answers: mpsc::Receiver<ToolAnswer>,
     ends: Ends,
 }
 
@@ -81,6 +82,10 @@ impl Outputs for Ends {
         self.to_agent.disconnect();
     }
 
+    fn answer(&mut self, answer: ToolAnswer) {
+        self.to_agent.push(ToAgent::Answer(answer));
+    }
+
     fn n_unreported(&self) -> usize {
         self.report.n_waiting()
     }
@@ -91,18 +96,15 @@ impl Outputs for Ends {
 }
 
 impl Talk {
-    pub fn new(
-        settings: BridgeSettings,
-        leg: CalleeLeg,
-        report: mpsc::Sender<BridgeEvent>,
-    ) -> Self {
+    pub fn new(settings: BridgeSettings, leg: CalleeLeg, desk: Desk) -> Self {
         Self {
             call: Call::new(settings.clone(), Instant::now().into_std()),
             settings,
             from_callee: leg.from,
+            answers: desk.answers,
             ends: Ends {
                 to_callee: Outlet::to(leg.to),
-                report: Outlet::to(report),
+                report: Outlet::to(desk.reports),
                 session: None,
                 to_agent: Outlet::not_yet(),
             },
@@ -141,6 +143,10 @@ impl Talk {
                     self.on_opened(opened)
                 }
                 event = next_event(session), if has_room => self.on_agent(event),
+                answer = Desk::next_answer(&mut self.answers) => {
+                    self.ends.answer(answer);
+                    Continue(())
+                }
                 sent = to_callee.forward() => match sent {
                     Ok(()) => Continue(()),
                     Err(_gone) => Break(self.callee_gone()),

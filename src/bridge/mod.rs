@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::warm::WarmUp;
-pub use crate::agents::Brief;
+pub use crate::agents::{Brief, Tool, ToolAnswer, ToolCall};
 use crate::{
     agents::VoiceAgent,
     domain::{
@@ -49,6 +49,11 @@ pub struct BridgeSettings {
     pub longest_piece: Duration,
     /// A pause of the agent after which its turn counts as complete and is marked. Default 250 ms.
     pub turn_pause: Duration,
+    /// How long the agent must have been silent, once all it said was heard, before what it asked for is
+    /// done that takes the callee away from it. Default 500 ms.
+    pub parting_pause: Duration,
+    /// How long that is put off at most. Default 15 s.
+    pub parting_within: Duration,
     /// How long without anything from the carrier the line counts as dead. Fifty frames a second are
     /// normal, silence included. Default 10 s.
     pub dead_line_after: Duration,
@@ -81,6 +86,8 @@ impl Default for BridgeSettings {
             late_audio: Duration::from_secs(1),
             longest_piece: Duration::from_millis(200),
             turn_pause: Duration::from_millis(250),
+            parting_pause: Duration::from_millis(500),
+            parting_within: Duration::from_secs(15),
             dead_line_after: Duration::from_secs(10),
             last_words_grace: Duration::from_secs(2),
             closing_within: Duration::from_secs(2),
@@ -117,16 +124,40 @@ pub enum BridgeEvent {
     Line(TranscriptLine),
     /// The callee pressed a key.
     Key(char),
-    /// The callee wants no more calls, as the agent understood.
-    OptedOut {
-        /// In the agent's or the callee's words.
-        reason: Option<String>,
-    },
+    /// The agent used a tool. All but `do_not_call`, which is answered at once, wait for an answer.
+    ToolUsed(ToolCall),
     /// No agent could be had, or it was lost.
     AgentFailed {
         /// Why, in words for an operator.
         detail: String,
     },
+}
+
+/// Who keeps a call's records: reports go there, and answers to the agent's tools come from there.
+#[derive(Debug)]
+pub struct Desk {
+    /// What happens in the course of the call.
+    pub reports: mpsc::Sender<BridgeEvent>,
+    /// What became of the tools that the agent used; closed where nobody serves them.
+    pub answers: mpsc::Receiver<ToolAnswer>,
+}
+
+impl From<mpsc::Sender<BridgeEvent>> for Desk {
+    /// A desk that takes reports and answers nothing.
+    fn from(reports: mpsc::Sender<BridgeEvent>) -> Self {
+        let (_, answers) = mpsc::channel(1);
+        Self { reports, answers }
+    }
+}
+
+impl Desk {
+    /// The next answer; for ever nothing once nobody gives any.
+    async fn next_answer(answers: &mut mpsc::Receiver<ToolAnswer>) -> ToolAnswer {
+        match answers.recv().await {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// How a call ended.
@@ -170,8 +201,8 @@ impl Bridge {
     ///
     /// - Both sides are closed when it returns, whoever left first: the agent at once, the callee
     ///   after the agent's last words.
-    /// - `report` is taken in order; when nobody reads it, the agent waits, the callee's audio does
-    ///   not. What is still unread when the call ends is given `closing_within`.
+    /// - Reports to the `desk` are taken in order; when nobody reads them, the agent waits, the
+    ///   callee's audio does not. What is still unread when the call ends is given `closing_within`.
     /// - `warm` is used if it is there; a call without one takes longer to be joined.
     /// - `stop` ends the call at once.
     /// - Closing the media stream makes the carrier go on with its instructions, an apology. After a
@@ -181,10 +212,10 @@ impl Bridge {
         leg: CalleeLeg,
         brief: Brief,
         warm: Option<WarmUp>,
-        report: mpsc::Sender<BridgeEvent>,
+        desk: impl Into<Desk>,
         stop: CancellationToken,
     ) -> BridgeEnd {
-        let mut talk = channels::Talk::new(self.settings.clone(), leg, report);
+        let mut talk = channels::Talk::new(self.settings.clone(), leg, desk.into());
         let opening = async { self.agent.open(&brief, WarmUp::ready(warm).await).await };
         let end = talk.talk(opening, &stop).await;
         talk.close().await;
@@ -199,12 +230,12 @@ impl Bridge {
         callee: CalleeSocket,
         brief: &Brief,
         warm: Option<WarmUp>,
-        report: mpsc::Sender<BridgeEvent>,
+        desk: impl Into<Desk>,
         stop: &CancellationToken,
     ) -> (BridgeEnd, Held) {
         let opening = async { self.agent.connect(brief, WarmUp::ready(warm).await).await };
         workers
-            .carry(callee, opening.boxed(), self.settings.clone(), report, stop)
+            .carry(callee, opening.boxed(), self.settings.clone(), desk, stop)
             .await
     }
 }

@@ -416,6 +416,7 @@ pub(crate) mod tests {
                 opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
                 silence: Silence::default(),
                 machines: MachinePolicy::default(),
+                transfer: None,
                 spoken_language: None,
             })],
             pacing: PacingLimits::default(),

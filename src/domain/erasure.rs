@@ -171,8 +171,16 @@ impl Attempt {
     pub fn erased(&self) -> Self {
         let mut attempt = self.clone();
         attempt.to = KeptNumber::Erased(self.id.enrollment);
-        if let Some(words) = &mut attempt.facts.agent_failure {
+        let facts = &mut attempt.facts;
+        if let Some(words) = &mut facts.agent_failure {
             ERASED.clone_into(words);
+        }
+        if let Some(disposition) = &mut facts.disposition {
+            ERASED.clone_into(&mut disposition.name);
+            disposition.note = None;
+        }
+        if let Some(follow_up) = &mut facts.follow_up {
+            follow_up.note = None;
         }
         match &mut attempt.state {
             AttemptState::Ended { outcome, .. } => *outcome = erased_outcome(outcome),
@@ -212,6 +220,26 @@ impl EventKind {
                     detail: ERASED.to_owned(),
                 },
             },
+            Self::Timeline {
+                attempt,
+                moment: Moment::Disposed { .. },
+            } => Self::Timeline {
+                attempt: *attempt,
+                moment: Moment::Disposed {
+                    disposition: ERASED.to_owned(),
+                    note: None,
+                },
+            },
+            Self::Timeline {
+                attempt,
+                moment: Moment::FollowUpWished { at, .. },
+            } => Self::Timeline {
+                attempt: *attempt,
+                moment: Moment::FollowUpWished {
+                    at: *at,
+                    note: None,
+                },
+            },
             Self::Timeline { .. }
             | Self::Campaign { .. }
             | Self::EmergencyStop { .. }
@@ -233,6 +261,11 @@ impl Signal {
                 ..
             } => *fault = erased_fault(fault),
             SignalKind::AgentFailed { detail } => ERASED.clone_into(detail),
+            SignalKind::Disposed(disposition) => {
+                ERASED.clone_into(&mut disposition.name);
+                disposition.note = None;
+            }
+            SignalKind::FollowUpWished(wish) => wish.note = None,
             SignalKind::Placed
             | SignalKind::Ringing
             | SignalKind::Answered
@@ -242,6 +275,8 @@ impl Signal {
             | SignalKind::AgentSpoke
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
+            | SignalKind::TransferJoined
+            | SignalKind::TransferEnded(_)
             | SignalKind::MediaEnded { .. } => {}
         }
         signal

@@ -8,7 +8,9 @@ use super::{
     attempt::Party,
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
+    phone::PhoneNumber,
     suppression::SuppressionSource,
+    transfer::TransferResult,
 };
 
 /// Something that happened in a campaign.
@@ -124,6 +126,36 @@ pub enum Moment {
     OptedOut {
         /// How the callee said so.
         by: SuppressionSource,
+    },
+    /// The agent said how it sees the call.
+    Disposed {
+        /// In a word or two.
+        disposition: String,
+        /// In a sentence.
+        note: Option<String>,
+    },
+    /// The callee wants to be called again.
+    FollowUpWished {
+        /// When.
+        at: Timestamp,
+        /// What about.
+        note: Option<String>,
+    },
+    /// The callee is being handed over to a person.
+    Transferring {
+        /// To whom.
+        to: PhoneNumber,
+        /// Who asked for it.
+        by: Party,
+    },
+    /// That person has answered.
+    TransferJoined,
+    /// The handing over is over.
+    TransferEnded {
+        /// Whether that person was reached.
+        result: TransferResult,
+        /// How long callee and person talked, in whole seconds.
+        seconds: Option<u64>,
     },
     /// The talk ended.
     MediaEnded {

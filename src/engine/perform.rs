@@ -22,14 +22,16 @@ use crate::{
         attempt::AttemptState,
         campaign::{Brake, Campaign, CampaignStatus, PauseReason},
         erasure::KeptNumber,
-        ids::{AttemptId, CallSid, CampaignId},
+        ids::{AttemptId, CallSid, CampaignId, TenantId},
         machine::Speech,
         pacing::{self, Lane},
         phone::PhoneNumber,
         rules::{self, Verdict},
+        signal::{Signal, SignalKind},
+        transfer::{TransferEnd, TransferResult},
     },
     store::{Fencing, InCampaign, StoreError},
-    telephony::{CallRequest, CarrierError},
+    telephony::{CallRequest, CarrierError, TransferRequest},
 };
 
 /// How often a call is tried to be ended before that is left to `recover`.
@@ -90,6 +92,16 @@ impl Core {
             }
             Effect::Speak { sid, speech } => {
                 self.tasks.spawn(self.clone().speak(sid, speech));
+            }
+            // Waited for: whoever asked is told whether the carrier took it.
+            Effect::Transfer {
+                attempt,
+                sid,
+                to,
+                from,
+            } => {
+                let request = TransferRequest { attempt, to, from };
+                self.clone().transfer(campaign.tenant, sid, request).await;
             }
             Effect::PauseCampaign { fault } => {
                 self.stand_still(campaign, PauseReason::Carrier(fault))
@@ -356,6 +368,37 @@ impl Core {
                 self.end_call(sid).await;
             }
         }
+    }
+
+    /// Has a callee handed over. One that the carrier does not take stays with the agent.
+    ///
+    /// Boxed, because what follows from that might be another effect.
+    fn transfer(
+        self: Arc<Self>,
+        tenant: TenantId,
+        sid: CallSid,
+        request: TransferRequest,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Err(error) = self.carrier.transfer(&sid, &request).await else {
+                return;
+            };
+            warn!(%error, call_sid = %sid, "call not transferred");
+            let attempt = request.attempt;
+            let end = TransferEnd {
+                result: TransferResult::Refused,
+                talked: None,
+            };
+            let signal = Signal {
+                sid: Some(sid),
+                at: self.now(),
+                kind: SignalKind::TransferEnded(end),
+            };
+            let input = Input::Told { attempt, signal };
+            if let Err(error) = self.handle(tenant, attempt.enrollment, &input).await {
+                warn!(%error, "a transfer that failed was not noted");
+            }
+        })
     }
 
     /// Takes a call back that is still queued. One that was answered meanwhile goes on.

@@ -39,6 +39,17 @@ pub struct CallRequest {
     pub detection: Option<Detection>,
 }
 
+/// To whom a callee is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRequest {
+    /// Carried in every callback address, so that each callback names its attempt.
+    pub attempt: AttemptId,
+    /// Who is called.
+    pub to: PhoneNumber,
+    /// The number that person sees.
+    pub from: PhoneNumber,
+}
+
 /// A call as the carrier knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
@@ -119,4 +130,11 @@ pub trait Carrier: Send + Sync + 'static {
     /// Ends an answered call's audio, says or plays `speech` to who is on the line, and ends the call. A
     /// call that is already over is no error.
     async fn speak(&self, sid: &CallSid, speech: &Speech) -> Result<(), CarrierError>;
+
+    /// Ends an answered call's audio, calls a person and joins both, for as long as
+    /// [`TransferPolicy`](crate::domain::transfer::TransferPolicy) says. What the person hears first,
+    /// what became of it and what follows is told and asked by callbacks.
+    ///
+    /// - Errors: after any of them the callee is where they were, as far as can be known.
+    async fn transfer(&self, sid: &CallSid, request: &TransferRequest) -> Result<(), CarrierError>;
 }

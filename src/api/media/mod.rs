@@ -5,6 +5,7 @@
 
 pub mod raw;
 mod tasks;
+mod tools;
 mod warm;
 
 use std::{
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief, TalkLimits, WarmUp,
+        Bridge, BridgeEnd, BridgeEvent, Brief, Desk, TalkLimits, ToolAnswer, WarmUp,
         worker::{Held, Workers},
     },
     domain::{
@@ -57,6 +58,9 @@ const START_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many reports of the bridge may wait to be saved.
 const REPORTS_WAITING: usize = 64;
+
+/// How many answers to an agent's tools may wait for it.
+const ANSWERS_WAITING: usize = 16;
 
 /// How often a fact about a talk is tried to be saved: over six seconds in all.
 const SAVE_TRIES: u32 = 7;
@@ -367,13 +371,17 @@ async fn join(
 ) -> BridgeEnd {
     let media = &state.media;
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
-    let keeping = media
-        .tasks
-        .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
+    let (answer, answers) = mpsc::channel(ANSWERS_WAITING);
+    let keeping = keep(state.engine.clone(), talk.clone(), reports, answer);
+    let keeping = media.tasks.spawn(keeping.in_current_span());
+    let desk = Desk {
+        reports: report,
+        answers,
+    };
     let warm = media.warm().take(talk.attempt);
     let limits = limits_of(&talk.step);
     let callee = (stream, socket);
-    let (end, open) = bridge(media, limits, brief(talk), warm, callee, report, stop).await;
+    let (end, open) = bridge(media, limits, brief(talk), warm, callee, desk, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
     tell(
@@ -403,7 +411,7 @@ async fn bridge(
     brief: Brief,
     warm: Option<WarmUp>,
     (stream, socket): (StreamSid, Socket),
-    report: mpsc::Sender<BridgeEvent>,
+    desk: Desk,
     stop: CancellationToken,
 ) -> (BridgeEnd, Open) {
     let bridge = media.bridge.limited(limits);
@@ -414,13 +422,13 @@ async fn bridge(
                 Err(error) => return (unusable(&error), Open::Gone),
             };
             let (end, held) = bridge
-                .run_on(&workers, callee, &brief, warm, report, &stop)
+                .run_on(&workers, callee, &brief, warm, desk, &stop)
                 .await;
             (end, Open::Worker(held))
         }
         Socket::Tasks(socket) => {
             let (pumps, leg) = tasks::Pumps::start(&media.tasks, socket, stream);
-            let end = bridge.run(leg, brief, warm, report, stop).await;
+            let end = bridge.run(leg, brief, warm, desk, stop).await;
             (end, Open::Tasks(pumps))
         }
     }
@@ -469,7 +477,12 @@ fn brief(talk: &Talk) -> Brief {
 }
 
 /// Saves what the bridge reports, in order.
-async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEvent>) {
+async fn keep(
+    engine: Engine,
+    talk: Talk,
+    mut reports: mpsc::Receiver<BridgeEvent>,
+    answers: mpsc::Sender<ToolAnswer>,
+) {
     // Of keys that are pressed again and again, one is a wish.
     let mut wishes = BTreeSet::new();
     let mut turns = BTreeSet::new();
@@ -497,10 +510,11 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
                     opt_out(&engine, &talk, by, None).await;
                 }
             }
-            BridgeEvent::OptedOut { reason } => {
-                let by = SuppressionSource::Agent;
-                if wishes.insert(by) {
-                    opt_out(&engine, &talk, by, reason).await;
+            BridgeEvent::ToolUsed(call) => {
+                let answer = tools::serve(&engine, &talk, &call, &mut wishes).await;
+                if let Some(answer) = answer {
+                    // Whoever asked may be gone.
+                    answers.send(answer).await.ok();
                 }
             }
             BridgeEvent::Line(line) => {
@@ -584,10 +598,10 @@ async fn log(engine: &Engine, talk: &Talk, kind: EventKind) {
 }
 
 /// Tries again while the store is away for a moment, as when its primary changes.
-async fn insist<F: Future<Output = EngineResult<()>>>(
+async fn insist<T, F: Future<Output = EngineResult<T>>>(
     tries: u32,
     save: impl Fn() -> F,
-) -> EngineResult<()> {
+) -> EngineResult<T> {
     let mut wait = Duration::from_millis(100);
     for _ in 1..tries {
         match save().await {

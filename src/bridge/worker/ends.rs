@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::VecDeque};
 use tokio::sync::mpsc;
 
 use crate::{
-    agents::{Dialect, Piece, ToAgent},
+    agents::{Dialect, Piece, ToAgent, ToolAnswer},
     bridge::{
         BridgeEvent,
         call::{MAX_WAITING, Outputs},
@@ -130,6 +130,7 @@ impl Ends {
         match command {
             ToAgent::Audio(payload) => send_audio(&mut self.to_agent, &mut **dialect, payload),
             ToAgent::Key(key) => self.to_agent.text(&[&dialect.key(*key)]),
+            ToAgent::Answer(answer) => self.to_agent.text(&[&dialect.tool_answer(answer)]),
             ToAgent::Close => {}
         }
     }
@@ -228,6 +229,14 @@ impl Outputs for Ends {
         if self.agent != AgentStage::Done {
             self.unheard.push_back(ToAgent::Key(key));
             self.refill_agent();
+        }
+    }
+
+    /// Ahead of what the callee says: the agent may be waiting for it.
+    fn answer(&mut self, answer: ToolAnswer) {
+        let is_there = self.agent == AgentStage::Ready;
+        if let Some(dialect) = self.agent_dialect.as_ref().filter(|_| is_there) {
+            self.to_agent.text(&[&dialect.tool_answer(&answer)]);
         }
     }
 

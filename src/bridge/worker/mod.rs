@@ -33,13 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agents::{
-        AgentError,
+        AgentError, ToolAnswer,
         link::{AgentLink, LinkStream},
     },
     telephony::media::StreamDialect,
 };
 
-use super::{BridgeEnd, BridgeEvent, BridgeSettings};
+use super::{BridgeEnd, BridgeSettings, Desk};
 use live::{Live, NewCall, Side};
 use socket::{Stream, TlsStream};
 
@@ -111,6 +111,7 @@ enum Command {
     Begin(NewCall),
     AgentUp(u64, AgentSocket),
     AgentRefused(u64, String),
+    Answer(u64, ToolAnswer),
     Stop(u64),
     Release(u64, oneshot::Sender<()>),
 }
@@ -160,9 +161,13 @@ impl Workers {
         callee: CalleeSocket,
         opening: Opening<'_>,
         settings: BridgeSettings,
-        reports: mpsc::Sender<BridgeEvent>,
+        desk: impl Into<Desk>,
         stop: &CancellationToken,
     ) -> (BridgeEnd, Held) {
+        let Desk {
+            reports,
+            mut answers,
+        } = desk.into();
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         let worker = self.least_busy();
         let (done, mut is_done) = oneshot::channel();
@@ -194,6 +199,9 @@ impl Workers {
                 () = stop.cancelled(), if !is_stopped => {
                     is_stopped = true;
                     worker.tell(Command::Stop(id)).await;
+                }
+                answer = Desk::next_answer(&mut answers) => {
+                    worker.tell(Command::Answer(id, answer)).await;
                 }
                 opened = opened(&mut opening) => {
                     opening = None;
@@ -440,6 +448,10 @@ impl Calls {
             }),
             Command::AgentRefused(id, detail) => self.with(id, now, |live, _, _| {
                 live.agent_is_refused(detail, at);
+                false
+            }),
+            Command::Answer(id, answer) => self.with(id, now, |live, _, _| {
+                live.answer(answer, at);
                 false
             }),
             Command::Stop(id) => self.with(id, now, |live, _, _| {

@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 
 use super::*;
 use crate::{
-    bridge::TalkLimits,
+    bridge::{BridgeEvent, TalkLimits},
     domain::{attempt::Party, event::TranscriptLine},
     websocket,
 };
@@ -35,6 +35,7 @@ struct Scene<S = MaybeTlsStream<TcpStream>> {
     carrier: Socket,
     agent: WebSocketStream<S>,
     events: mpsc::Receiver<BridgeEvent>,
+    answers: mpsc::Sender<ToolAnswer>,
     stop: CancellationToken,
     call: JoinHandle<(BridgeEnd, Held)>,
 }
@@ -91,6 +92,11 @@ async fn start_between<S>(
 ) -> Scene<S> {
     let (carrier, callee) = connection().await;
     let (reports, events) = mpsc::channel(64);
+    let (answers, answered) = mpsc::channel(4);
+    let desk = Desk {
+        reports,
+        answers: answered,
+    };
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let callee = CalleeSocket {
@@ -100,13 +106,14 @@ async fn start_between<S>(
     };
     let call = tokio::spawn(async move {
         workers()
-            .carry(callee, Box::pin(opening), settings, reports, &stopped)
+            .carry(callee, Box::pin(opening), settings, desk, &stopped)
             .await
     });
     Scene {
         carrier: socket(carrier, protocol::Role::Client).await,
         agent,
         events,
+        answers,
         stop,
         call,
     }
@@ -212,6 +219,25 @@ async fn audio_passes_both_ways_and_a_turn_is_marked() {
     say(&mut scene.carrier, "stop").await;
     assert_eq!(hear(&mut scene.agent).await, "close 1000");
     assert_eq!(scene.end().await.by, Some(Party::Callee));
+}
+
+#[tokio::test]
+async fn a_tools_answer_reaches_the_agent_and_an_unknown_tool_is_refused_at_once() {
+    let mut scene = start().await;
+    say(&mut scene.agent, "use lookup").await;
+    let refusal = hear(&mut scene.agent).await;
+    assert!(refusal.starts_with("answered tc_1 the tool"), "{refusal}");
+    say(&mut scene.agent, "use set_disposition").await;
+    let Some(BridgeEvent::ToolUsed(call)) = scene.event().await else {
+        panic!("no tool was used");
+    };
+    scene.answers.send(call.done("noted")).await.unwrap();
+    assert_eq!(hear(&mut scene.agent).await, "answered tc_1 noted");
+    say(&mut scene.agent, "use end_call").await;
+    let ending = "answered tc_1 the call is being ended";
+    assert_eq!(hear(&mut scene.agent).await, ending);
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    assert_eq!(scene.end().await.by, Some(Party::Agent));
 }
 
 // proves F-34

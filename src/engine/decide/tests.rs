@@ -17,6 +17,8 @@ use crate::domain::{
 
 /// What answering machines cause.
 mod machines;
+/// What agents ask for, and transfers to people.
+mod tools;
 
 const NOW: Timestamp = campaigns::NOW;
 
@@ -106,6 +108,7 @@ impl Case {
             | Input::Replied { attempt, .. }
             | Input::Told { attempt, .. }
             | Input::LookedUp { attempt, .. }
+            | Input::Transfer { attempt, .. }
             | Input::HangUp { attempt, .. } => Some(*attempt),
         };
         let past = self

@@ -26,7 +26,7 @@ use crate::{
         phone::PhoneNumber,
         signal::{CallEnd, SignalKind},
     },
-    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall},
+    telephony::{CallReport, CallRequest, Carrier, CarrierError, ListedCall, TransferRequest},
 };
 
 type Placed = Result<CallSid, CarrierError>;
@@ -169,6 +169,15 @@ impl Carrier for InProcessCarrier {
 
     /// Takes no time here: the call ends at once.
     async fn speak(&self, sid: &CallSid, _speech: &Speech) -> Result<(), CarrierError> {
+        self.end(sid).await
+    }
+
+    /// Nobody talks for long here: the call ends at once.
+    async fn transfer(
+        &self,
+        sid: &CallSid,
+        _request: &TransferRequest,
+    ) -> Result<(), CarrierError> {
         self.end(sid).await
     }
 }
@@ -589,6 +598,10 @@ fn name(kind: &SignalKind) -> &'static str {
         | SignalKind::AgentJoined { .. }
         | SignalKind::AgentSpoke
         | SignalKind::AgentFailed { .. }
+        | SignalKind::Disposed(_)
+        | SignalKind::FollowUpWished(_)
+        | SignalKind::TransferJoined
+        | SignalKind::TransferEnded(_)
         | SignalKind::MediaEnded { .. } => "media",
     }
 }

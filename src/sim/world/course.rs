@@ -521,6 +521,7 @@ fn draft(id: CampaignId, plan: &CampaignPlan) -> Campaign {
         max_duration: Duration::from_secs(15),
         opt_out_key: None,
         silence: Silence::default(),
+        transfer: None,
         machines: MachinePolicy::default(),
         spoken_language: None,
     });

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attempt::AnsweredByShape,
+    attempt::{AnsweredByShape, TransferResultShape},
     fault::{PartyShape, party_option},
     record,
     suppression::source,
@@ -15,7 +15,9 @@ use crate::domain::{
     event::{Event, EventKind, Moment, TranscriptLine},
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
+    phone::PhoneNumber,
     suppression::SuppressionSource,
+    transfer::TransferResult,
 };
 
 record!(
@@ -119,6 +121,27 @@ enum MomentShape {
     OptedOut {
         #[serde(with = "source")]
         by: SuppressionSource,
+    },
+    Disposed {
+        disposition: String,
+        note: Option<String>,
+    },
+    FollowUpWished {
+        #[serde(with = "millis")]
+        at: Timestamp,
+        note: Option<String>,
+    },
+    Transferring {
+        #[serde(with = "text")]
+        to: PhoneNumber,
+        #[serde(with = "PartyShape")]
+        by: Party,
+    },
+    TransferJoined,
+    TransferEnded {
+        #[serde(with = "TransferResultShape")]
+        result: TransferResult,
+        seconds: Option<u64>,
     },
     MediaEnded {
         #[serde(with = "party_option")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attempt::AnsweredByShape,
+    attempt::{AnsweredByShape, DispositionShape, FollowUpShape, TransferEndShape},
     fault::{FaultShape, party_option},
     record,
     wire::{duration_ms_option, millis, text, text_option},
@@ -14,10 +14,13 @@ use crate::{
     domain::{
         Timestamp,
         attempt::Party,
+        disposition::Disposition,
+        follow_up::FollowUp,
         ids::{AgentVendor, AttemptId, CallSid, ConversationId, StreamSid, TenantId},
         machine::AnsweredBy,
         outcome::Fault,
         signal::{CallEnd, Signal, SignalKind},
+        transfer::TransferEnd,
     },
     store::InboxEntry,
 };
@@ -87,6 +90,10 @@ enum KindShape {
         by: AnsweredBy,
         is_asking: bool,
     },
+    Disposed(#[serde(with = "DispositionShape")] Disposition),
+    FollowUpWished(#[serde(with = "FollowUpShape")] FollowUp),
+    TransferJoined,
+    TransferEnded(#[serde(with = "TransferEndShape")] TransferEnd),
     AgentFailed {
         detail: String,
     },

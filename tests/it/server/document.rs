@@ -16,6 +16,7 @@ const ROUTES: &[&str] = &[
     "GET /api/v1/calls",
     "GET /api/v1/calls/{id}",
     "POST /api/v1/calls/{id}/hangup",
+    "POST /api/v1/calls/{id}/transfer",
     "GET /api/v1/campaigns",
     "POST /api/v1/campaigns",
     "GET /api/v1/campaigns/active",

@@ -60,6 +60,7 @@ pub fn campaign(tenant: TenantId, status: CampaignStatus) -> Campaign {
             opt_out_key: Some('#'),
             silence: Silence::default(),
             machines: MachinePolicy::default(),
+            transfer: None,
             spoken_language: None,
         })],
         pacing: PacingLimits::default(),
