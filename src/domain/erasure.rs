@@ -312,6 +312,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::{disposition::Disposition, follow_up::FollowUp, ids::AttemptId};
 
     fn row(cells: &[&str]) -> RejectedRow {
         RejectedRow {
@@ -320,6 +321,44 @@ mod tests {
             reason: "line 1 has the same number".to_owned(),
             column: None,
             cells: cells.iter().map(|cell| (*cell).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_an_agent_noted_is_taken_away_and_that_it_did_stays() {
+        let attempt = AttemptId {
+            enrollment: EnrollmentId::new(Uuid::from_u128(7)),
+            number: 1,
+        };
+        let at = Timestamp::UNIX_EPOCH;
+        let note = || Some("Ann has a new job".to_owned());
+        let disposed = Moment::Disposed {
+            disposition: "Ann is interested".to_owned(),
+            note: note(),
+        };
+        let wished = Moment::FollowUpWished { at, note: note() };
+        for moment in [disposed, wished] {
+            let left = EventKind::Timeline { attempt, moment }.erased();
+            assert!(!format!("{left:?}").contains("Ann"), "{left:?}");
+        }
+        let disposed = SignalKind::Disposed(Disposition {
+            name: "Ann is interested".to_owned(),
+            note: note(),
+            at,
+        });
+        let wished = SignalKind::FollowUpWished(FollowUp {
+            at,
+            note: note(),
+            wished_at: at,
+        });
+        for kind in [disposed, wished] {
+            let left = Signal {
+                sid: None,
+                at,
+                kind,
+            }
+            .erased();
+            assert!(!format!("{left:?}").contains("Ann"), "{left:?}");
         }
     }
 
