@@ -137,7 +137,10 @@ impl Call {
     pub fn on_callee_audio(&mut self, payload: Cow<'_, str>, now: Instant, out: &mut impl Outputs) {
         self.callee_seen_at = now;
         self.listen(&payload, now);
-        out.pass_audio(payload);
+        // An agent that has said goodbye is not to answer once more.
+        if !self.wants_to_end() {
+            out.pass_audio(payload);
+        }
         self.bound_unheard(out);
     }
 
