@@ -76,6 +76,7 @@ async fn try_route(client: &Client, method: &Method, path: &str) -> Answer {
         ("POST", path) if path.ends_with("/hint") => Some(json!({"text": "Be brief"})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
         ("POST", "/emergency-stop") => Some(json!({})),
+        ("POST", path) if path.ends_with("/transfer") => Some(json!({})),
         ("POST", "/suppressions") => Some(json!({"phones": ["+12025550196"]})),
         ("PUT", "/settings/holidays") => Some(json!({"holidays": []})),
         ("POST", "/campaigns") | ("PUT", _) => Some(json!({"name": "Changed"})),

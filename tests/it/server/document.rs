@@ -18,6 +18,7 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/calls/{id}/hangup",
     "POST /api/v1/calls/{id}/hint",
     "GET /api/v1/calls/{id}/listen",
+    "POST /api/v1/calls/{id}/transfer",
     "GET /api/v1/campaigns",
     "POST /api/v1/campaigns",
     "GET /api/v1/campaigns/active",
@@ -151,7 +152,9 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
                 .ok();
         }
         let answer = ask(&world, &method, &filled).await;
-        let is_expected = if needs_a_talk(&path) {
+        // Nobody has answered, so nobody can be transferred.
+        let is_refused = needs_a_talk(&path) || path.ends_with("/transfer");
+        let is_expected = if is_refused {
             answer == 409
         } else {
             (200..300).contains(&answer)
@@ -208,6 +211,7 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         }
         ("POST", path) if path.ends_with("/emergency-stop") => Some(json!({"hangUp": true})),
         ("POST", path) if path.ends_with("/hint") => Some(json!({"text": "Be brief"})),
+        ("POST", path) if path.ends_with("/transfer") => Some(json!({"to": "+12025550196"})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
         ("POST", path) if path.ends_with("/contacts/erase") => {
             Some(json!({"phone": "+12025550195"}))
