@@ -18,6 +18,7 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/calls/{id}/hangup",
     "POST /api/v1/calls/{id}/hint",
     "GET /api/v1/calls/{id}/listen",
+    "GET /api/v1/calls/{id}/recording",
     "POST /api/v1/calls/{id}/transfer",
     "GET /api/v1/campaigns",
     "POST /api/v1/campaigns",
@@ -152,14 +153,7 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
                 .ok();
         }
         let answer = ask(&world, &method, &filled).await;
-        // Nobody has answered, so nobody can be transferred.
-        let is_refused = needs_a_talk(&path) || path.ends_with("/transfer");
-        let is_expected = if is_refused {
-            answer == 409
-        } else {
-            (200..300).contains(&answer)
-        };
-        assert!(is_expected, "{method} {filled}: {answer}");
+        assert!(is_expected(&path, answer), "{method} {filled}: {answer}");
         let campaign = world
             .owner
             .get(&format!("/campaigns/{}", draft.campaign))
@@ -184,9 +178,15 @@ pub async fn suppress(owner: &Client, phone: &str) -> String {
     entries["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
-/// Whether a route is about a call in which somebody talks.
-pub fn needs_a_talk(path: &str) -> bool {
-    path.ends_with("/listen") || path.ends_with("/hint")
+/// Whether that is the answer of somebody who may ask, about a call that nobody has answered yet.
+pub fn is_expected(path: &str, status: u16) -> bool {
+    match path.rsplit('/').next() {
+        // Nobody talks.
+        Some("listen" | "hint" | "transfer") => status == 409,
+        // Nothing was recorded.
+        Some("recording") => status == 404,
+        _ => (200..300).contains(&status),
+    }
 }
 
 /// What must be asked of a draft before a route fits it.
