@@ -6,7 +6,7 @@ use dialtone::{
     clock::{Clock as _, SystemClock},
     domain::Timestamp,
     sim::{
-        Behaviour::{Busy, Converses, NoAnswer},
+        Behaviour::{self, Busy, Converses, NoAnswer},
         SimulatorConfig, ToolUse,
         ledger::{CallFacts, ToolFacts},
     },
@@ -256,29 +256,35 @@ pub async fn a_callee_who_asks_for_a_person_is_connected_with_one(place: Arc<Pla
     world.end().await;
 }
 
-pub async fn a_callee_for_whom_nobody_is_there_hears_so(place: Arc<Place>) {
-    for (behaviour, result) in [(Busy, "busy"), (NoAnswer, "noAnswer")] {
-        let tools = vec![tool("transfer_to_human", json!({}))];
-        let world = Scenario::on(&place)
-            .callee(TAKER, [behaviour])
-            .simulator(using(tools))
-            .start()
-            .await;
-        let campaign = world.start_campaign(&list(1..2), transferring()).await;
-        world.until_status(&campaign, "completed").await;
-        let call = call_to(&world, &campaign, 1).await;
-        assert_eq!(call["outcome"], "answered", "{call}");
-        assert_eq!(call["transfer"]["result"], result, "{call}");
-        assert_eq!(call["transfer"]["joinedAt"], Value::Null, "{call}");
-        assert_eq!(call["endedBy"], "system", "{call}");
-        let real = real_call_to(&world, 1);
-        let [said] = real.announcements.as_slice() else {
-            panic!("{real:?}");
-        };
-        assert_eq!(said.content, "Nobody is there, Person 1.");
-        assert!(said.is_whole, "{real:?}");
-        world.end().await;
-    }
+pub async fn a_callee_whose_person_is_on_the_phone_hears_so(place: Arc<Place>) {
+    nobody_is_there(&place, Busy, "busy").await;
+}
+
+pub async fn a_callee_whose_person_does_not_answer_hears_so(place: Arc<Place>) {
+    nobody_is_there(&place, NoAnswer, "noAnswer").await;
+}
+
+async fn nobody_is_there(place: &Arc<Place>, behaviour: Behaviour, result: &str) {
+    let tools = vec![tool("transfer_to_human", json!({}))];
+    let world = Scenario::on(place)
+        .callee(TAKER, [behaviour])
+        .simulator(using(tools))
+        .start()
+        .await;
+    let campaign = world.start_campaign(&list(1..2), transferring()).await;
+    world.until_status(&campaign, "completed").await;
+    let call = call_to(&world, &campaign, 1).await;
+    assert_eq!(call["outcome"], "answered", "{call}");
+    assert_eq!(call["transfer"]["result"], result, "{call}");
+    assert_eq!(call["transfer"]["joinedAt"], Value::Null, "{call}");
+    assert_eq!(call["endedBy"], "system", "{call}");
+    let real = real_call_to(&world, 1);
+    let [said] = real.announcements.as_slice() else {
+        panic!("{real:?}");
+    };
+    assert_eq!(said.content, "Nobody is there, Person 1.");
+    assert!(said.is_whole, "{real:?}");
+    world.end().await;
 }
 
 pub async fn an_agent_is_told_when_nobody_takes_calls_and_goes_on(place: Arc<Place>) {
