@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     AgentEnd, AgentError, AgentEvent, AgentSession, BoxError, Brief, Dialect, Heard, Piece,
-    Reading, VoiceAgent,
+    Reading, ToolAnswer, VoiceAgent,
     link::{AgentLink, Prepared},
     session,
 };
@@ -295,6 +295,10 @@ impl Dialect for Watched {
 
     fn hint(&self, text: &str) -> String {
         self.dialect.hint(text)
+    }
+
+    fn tool_answer(&self, answer: &ToolAnswer) -> String {
+        self.dialect.tool_answer(answer)
     }
 
     fn farewell(&self) -> Option<String> {

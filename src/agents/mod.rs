@@ -10,6 +10,7 @@ pub mod link;
 mod recode;
 pub mod report;
 mod session;
+mod tool;
 pub mod vapi;
 
 use std::{
@@ -26,6 +27,8 @@ use crate::{
     domain::ids::{AgentVendor, ConversationId},
     json::Spliced,
 };
+
+pub use tool::{Tool, ToolAnswer, ToolCall, ToolError};
 
 use link::{AgentLink, Prepared};
 
@@ -124,11 +127,8 @@ pub enum AgentEvent {
         /// Whether the text may still change.
         is_final: bool,
     },
-    /// The callee wants no more calls, as the agent understood.
-    OptedOut {
-        /// In the agent's or the callee's words.
-        reason: Option<String>,
-    },
+    /// The agent uses tools, in this order. Of those that cannot be served it is told why.
+    ToolsUsed(Vec<Result<ToolCall, ToolAnswer>>),
     /// The session is over; nothing follows.
     Ended(AgentEnd),
 }
@@ -156,6 +156,8 @@ pub enum ToAgent {
     Key(char),
     /// What the agent is to know from now on: no words of the callee's, and nothing to answer.
     Hint(String),
+    /// What became of a tool that the agent used.
+    Answer(ToolAnswer),
     /// End the session.
     Close,
 }
@@ -237,6 +239,8 @@ pub trait Dialect: fmt::Debug + Send {
     /// The message that tells the agent something which the callee does not hear, for what it says
     /// next; it is not asked to speak.
     fn hint(&self, text: &str) -> String;
+    /// The message that tells what became of a tool that the agent used.
+    fn tool_answer(&self, answer: &ToolAnswer) -> String;
 
     /// What is said before the connection is closed from here, where that alone does not end the
     /// conversation.

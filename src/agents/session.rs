@@ -131,6 +131,9 @@ async fn write(
                 Some(ToAgent::Hint(text)) => {
                     Message::text(with(&dialect, |dialect| dialect.hint(&text)))
                 }
+                Some(ToAgent::Answer(answer)) => {
+                    Message::text(with(&dialect, |dialect| dialect.tool_answer(&answer)))
+                }
                 Some(ToAgent::Close) | None => break,
             },
         };

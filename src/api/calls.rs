@@ -12,15 +12,19 @@ use super::{
     auth::{Caller, Manager},
     campaigns,
     error::{ApiError, ApiResult},
-    extract::{Id, List, Params, page_request},
+    extract::{Body, Id, List, Params, page_request},
+    policy::number,
 };
 use crate::{
     domain::{
+        attempt::Party,
         enrollment::CallRecord,
         event::{EventKind, StoredEvent},
         ids::{AttemptId, CampaignId},
         report::AgentReport,
+        transfer::TransferRefused,
     },
+    engine::TransferError,
     realtime::payload::{CallView, TimelineView, TranscriptView},
     store::CallFilter,
 };
@@ -211,6 +215,44 @@ fn transcript(events: &[StoredEvent]) -> Vec<TranscriptView> {
     }
     lines.sort_by_key(|line| line.turn);
     lines
+}
+
+/// To whom a call is transferred.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TransferBody {
+    /// The number of the person who takes the call, in the form +12025550100; the campaign's without it.
+    to: Option<String>,
+}
+
+/// Has the callee connected with a person; the agent is left. What became of it is on the call.
+#[utoipa::path(post, path = "/calls/{id}/transfer", tag = "calls", params(("id" = String, Path)),
+    request_body = TransferBody,
+    responses((status = 202, body = CallView), (status = 404), (status = 409), (status = 422), (status = 502)))]
+pub async fn transfer(
+    Manager(caller): Manager,
+    State(state): State<ApiState>,
+    Id(id): Id<AttemptId>,
+    Body(body): Body<TransferBody>,
+) -> ApiResult<(StatusCode, Json<CallView>)> {
+    load(&state, caller, id).await?;
+    let to = body.to.as_deref().map(|text| number("/to", text));
+    let (by, to) = (Party::Operator, to.transpose()?);
+    let transferred = state.engine.transfer(caller.tenant, id, by, to).await;
+    transferred.map_err(|error| match error {
+        TransferError::Refused(TransferRefused::Nobody) => {
+            ApiError::field("/to", "missing", "the campaign has no number of its own")
+        }
+        TransferError::Refused(refused) => {
+            ApiError::new(StatusCode::CONFLICT, "notAllowed", refused.to_string())
+        }
+        error @ TransferError::Carrier => {
+            ApiError::new(StatusCode::BAD_GATEWAY, "carrier", error.to_string())
+        }
+        TransferError::Engine(error) => error.into(),
+    })?;
+    let call = load(&state, caller, id).await?;
+    Ok((StatusCode::ACCEPTED, Json(CallView::from(&call))))
 }
 
 /// Asks for a call to be ended. The carrier's callback confirms it.

@@ -1,16 +1,20 @@
 //! How a call is conducted, as clients write and read it: what a callee hears who is left in silence,
-//! and what is done about machines that answer.
+//! what is done about machines that answer, and to whom callees are transferred.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ApiResult};
+use super::{
+    error::{ApiError, ApiResult},
+    policy::number,
+};
 use crate::domain::{
     machine::{DetectionMode, HeldRule, MachinePolicy, Message, OnMachine, Tuning},
     step::Silence,
     text::Template,
+    transfer::TransferPolicy,
 };
 
 /// How long a callee may hear nobody, and what they hear then. What is left out or null is not in
@@ -230,6 +234,56 @@ fn tuning_of(body: &MachinesBody) -> ApiResult<Tuning> {
     })
 }
 
+/// To whom callees are transferred, and what is said then.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TransferSettings {
+    /// The number of the person who takes the calls, in the form +12025550100.
+    pub to: String,
+    /// What that person hears before being joined to the callee: up to 500 characters, in which
+    /// `{{column}}` stands for a value of the list; null for nothing.
+    pub whisper: Option<String>,
+    /// The number that person sees, which must be one that the carrier accepts of us; null for the one
+    /// that the callee saw.
+    pub caller_id: Option<String>,
+    /// What the callee hears when that person cannot be reached, before the carrier hangs up: as
+    /// `whisper`; empty for nothing. The usual one without it.
+    #[serde(default = "usual_sentence")]
+    pub sentence: Option<String>,
+}
+
+fn usual_sentence() -> Option<String> {
+    Some(TransferPolicy::SENTENCE.to_owned())
+}
+
+impl From<&TransferPolicy> for TransferSettings {
+    fn from(policy: &TransferPolicy) -> Self {
+        let source = |text: Option<&Template>| text.map(|text| text.source().to_owned());
+        Self {
+            to: policy.to.to_string(),
+            whisper: source(policy.whisper.as_ref()),
+            caller_id: policy.caller_id.as_ref().map(ToString::to_string),
+            sentence: source(policy.sentence.as_ref()),
+        }
+    }
+}
+
+/// What a request says of transfers.
+pub fn transfer_of(body: &TransferSettings) -> ApiResult<TransferPolicy> {
+    let text = |pointer: &str, text: Option<&String>| {
+        let text = text.map(String::as_str);
+        spoken(pointer, text, TransferPolicy::LONGEST_TEXT)
+    };
+    let caller_id = body.caller_id.as_deref();
+    let caller_id = caller_id.map(|text| number("/settings/transfer/callerId", text));
+    Ok(TransferPolicy {
+        to: number("/settings/transfer/to", &body.to)?,
+        whisper: text("/settings/transfer/whisper", body.whisper.as_ref())?,
+        caller_id: caller_id.transpose()?,
+        sentence: text("/settings/transfer/sentence", body.sentence.as_ref())?,
+    })
+}
+
 /// What a request says of silence.
 pub fn silence_of(body: &SilenceBody) -> ApiResult<Silence> {
     let seconds = |name: &str, value: Option<u64>, (least, _, most)| {
@@ -363,6 +417,29 @@ mod tests {
             };
             let body = format!("{{{detection}{wrong}}}");
             assert!(machines(&body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn who_takes_transferred_calls_is_checked_and_shown_as_it_was_asked_for() {
+        let read = |body: &str| transfer_of(&serde_json::from_str(body).unwrap());
+        let usual = read(r#"{"to":"+12025550100"}"#).unwrap();
+        let sentence = usual.sentence.as_ref().map(Template::source);
+        assert_eq!(sentence, Some(TransferPolicy::SENTENCE));
+        for body in [
+            r#"{"to":"+12025550100","sentence":null}"#,
+            r#"{"to":"+12025550100","whisper":"{{name}} of {{city}}","callerId":"+12025550101"}"#,
+        ] {
+            let policy = read(body).unwrap();
+            let shown = TransferSettings::from(&policy);
+            assert_eq!(transfer_of(&shown).unwrap(), policy, "{body}");
+        }
+        for wrong in [
+            r#"{"to":"reception"}"#,
+            r#"{"to":"+12025550100","callerId":"Acme"}"#,
+            r#"{"to":"+12025550100","whisper":"Hi {{name"}"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -35,6 +35,8 @@ const SIGNATURE: &str = "x-twilio-signature";
 ///
 /// - `voice`: the call was answered; 200 with what the carrier is to do.
 /// - `after`: the audio ended and the call did not; 200 with what follows.
+/// - `transfer`: a transfer is over; 200 with what follows.
+/// - `whisper`: the person to whom a callee is transferred has answered; 200 with what they hear first.
 /// - `status`, `amd`, `stream`, `recording`: 204, also for repeats. 503 while the signal cannot be saved,
 ///   so that the carrier repeats it.
 /// - 403 for a wrong signature, 404 for an attempt that never was.
@@ -88,6 +90,8 @@ async fn answer(
         "voice" => voice(&state, attempt, &fields, now).await,
         "amd" => receive(&state, attempt, webhook::verdict_callback(&fields, now)).await,
         "after" => after(&state, attempt).await,
+        "transfer" => transfer(&state, attempt, &fields, now).await,
+        "whisper" => whisper(&state, attempt, &fields, now).await,
         "status" => receive(&state, attempt, webhook::status_callback(&fields, now)).await,
         "stream" => receive(&state, attempt, webhook::stream_callback(&fields, now)).await,
         "recording" => match webhook::recording_callback(&fields, now).map_err(unusable)? {
@@ -206,6 +210,41 @@ async fn voice(
 async fn after(state: &ApiState, attempt: AttemptId) -> ApiResult<Response> {
     let instead = state.engine.after_talk(attempt).await?;
     Ok(instructions(instead_of_talk(&instead)))
+}
+
+/// Saves what became of a transfer, and says what follows.
+async fn transfer(
+    state: &ApiState,
+    attempt: AttemptId,
+    fields: &[(String, String)],
+    now: Timestamp,
+) -> ApiResult<Response> {
+    let (result, callback) = webhook::transfer_callback(fields, now).map_err(unusable)?;
+    if let Some(note) = &callback.note {
+        warn!(attempt_id = %attempt, note, "carrier reports trouble with a transfer");
+    }
+    let engine = &state.engine;
+    engine
+        .receive(callback.key, attempt, callback.signal)
+        .await?;
+    let instead = engine.after_transfer(attempt, result).await?;
+    Ok(instructions(instead_of_talk(&instead)))
+}
+
+/// Says what a person hears who is about to be joined to the callee.
+async fn whisper(
+    state: &ApiState,
+    attempt: AttemptId,
+    fields: &[(String, String)],
+    now: Timestamp,
+) -> ApiResult<Response> {
+    let callback = webhook::whisper_request(fields, now).map_err(unusable)?;
+    let engine = &state.engine;
+    engine
+        .receive(callback.key, attempt, callback.signal)
+        .await?;
+    let speech = engine.whisper(attempt).await?;
+    Ok(instructions(twiml::whisper(speech.as_ref())))
 }
 
 fn instead_of_talk(instead: &Instead) -> String {

@@ -149,6 +149,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(attend::listen))
         .routes(routes!(attend::hint))
         .routes(routes!(recording::get))
+        .routes(routes!(calls::transfer))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(suppressions::registers))

@@ -270,7 +270,8 @@ fn cap_of(body: &CapBody) -> ApiResult<Cap> {
     })
 }
 
-fn number(pointer: &str, text: &str) -> ApiResult<PhoneNumber> {
+/// A telephone number in a request.
+pub fn number(pointer: &str, text: &str) -> ApiResult<PhoneNumber> {
     let form = |_| ApiError::field(pointer, "form", "must be of the form +12025550100");
     text.trim().parse().map_err(form)
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    conduct::{self, MachinesBody, SilenceBody},
+    conduct::{self, MachinesBody, SilenceBody, TransferSettings},
     error::{ApiError, ApiResult},
     policy::{
         self, BudgetBody, CallerIdsBody, Part, PolicyBody, RampBody, RulesBody, ScheduleBody,
@@ -60,6 +60,10 @@ pub struct SettingsBody {
     #[serde(default, deserialize_with = "part")]
     #[schema(value_type = Option<MachinesBody>)]
     pub machines: Part<MachinesBody>,
+    /// To whom callees are transferred who ask the agent for a person; null for nobody.
+    #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<TransferSettings>)]
+    pub transfer: Part<TransferSettings>,
     /// The language in which the carrier speaks our own sentences, such as en-GB; empty for its own.
     pub spoken_language: Option<String>,
     /// How many calls may be open at once: 1 to 10,000.
@@ -182,6 +186,8 @@ pub struct SettingsView {
     pub record: bool,
     /// What is done about machines that answer.
     pub machines: MachinesBody,
+    /// To whom callees are transferred; null for nobody.
+    pub transfer: Option<TransferSettings>,
     /// The language in which the carrier speaks our own sentences; null for its own.
     pub spoken_language: Option<String>,
     /// How many calls may be open at once.
@@ -284,6 +290,7 @@ impl SettingsView {
             silence: SilenceBody::from(&call.silence),
             record: call.is_recorded,
             machines: MachinesBody::from(&call.machines),
+            transfer: call.transfer.as_ref().map(TransferSettings::from),
             spoken_language: call.spoken_language.clone(),
             max_concurrent_calls: campaign.pacing.max_concurrent_calls,
             call_delay_ms: u64::try_from(campaign.pacing.call_delay.as_millis())
@@ -324,6 +331,7 @@ pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
         silence: Silence::default(),
         is_recorded: false,
         machines: MachinePolicy::default(),
+        transfer: None,
         spoken_language: None,
     };
     CampaignEdit {
@@ -418,6 +426,9 @@ fn change_call(
     if let Some(body) = &body.machines {
         let machines = body.as_ref().map(conduct::machines_of).transpose()?;
         call.machines = machines.unwrap_or_default();
+    }
+    if let Some(body) = &body.transfer {
+        call.transfer = body.as_ref().map(conduct::transfer_of).transpose()?;
     }
     if let Some(text) = &body.spoken_language {
         call.spoken_language = conduct::spoken_language(text)?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    agents::{AgentEnd, AgentEvent},
+    agents::{AgentEnd, AgentEvent, Tool, ToolAnswer, ToolCall},
     domain::{attempt::Party, event::TranscriptLine},
     telephony::media::{FromCallee, ToCallee},
 };
@@ -50,6 +50,8 @@ pub(super) trait Outputs {
     fn pass_hint(&mut self, text: String) -> bool;
     /// Those who listen in.
     fn tap(&mut self) -> &mut Tap;
+    /// Tells the agent what became of a tool that it used.
+    fn answer(&mut self, answer: ToolAnswer);
     /// How much of what the callee said waits for the agent.
     fn n_unheard(&self) -> usize;
     /// Drops the oldest of it beyond `limit`. Returns how many.
@@ -80,6 +82,8 @@ pub(super) struct Call {
     active_until: Instant,
     /// When to look for the callee's voice again.
     listens_at: Instant,
+    /// What the agent asked for that takes the callee away from it.
+    parting: Option<Parting>,
     /// What waited for the agent to be ready has reached it.
     is_caught_up: bool,
     n_dropped: u64,
@@ -98,6 +102,21 @@ enum Phase {
     },
 }
 
+/// The agent wants to leave the callee: what it has said is to be heard first.
+#[derive(Debug)]
+struct Parting {
+    since: Instant,
+    wish: Wish,
+}
+
+#[derive(Debug)]
+enum Wish {
+    /// The call ends.
+    End,
+    /// Whoever keeps the records sees to it.
+    Ask(ToolCall),
+}
+
 impl Call {
     pub fn new(settings: BridgeSettings, now: Instant) -> Self {
         Self {
@@ -113,6 +132,7 @@ impl Call {
             agent_spoke_at: None,
             active_until: now,
             listens_at: now,
+            parting: None,
             is_caught_up: false,
             n_dropped: 0,
         }
@@ -123,7 +143,10 @@ impl Call {
         self.callee_seen_at = now;
         self.listen(&payload, now);
         out.tap().callee(&payload);
-        out.pass_audio(payload);
+        // An agent that has said goodbye is not to answer once more.
+        if !self.wants_to_end() {
+            out.pass_audio(payload);
+        }
         self.bound_unheard(out);
     }
 
@@ -239,10 +262,67 @@ impl Call {
                 self.is_active(now);
                 report_line(self.transcript.callee_said(&text, is_final), out);
             }
-            AgentEvent::OptedOut { reason } => out.report(BridgeEvent::OptedOut { reason }),
+            AgentEvent::ToolsUsed(calls) => {
+                for call in calls {
+                    match call {
+                        Ok(call) => self.on_tool(call, now, out),
+                        Err(refusal) => out.answer(refusal),
+                    }
+                }
+            }
             AgentEvent::Ended(end) => return self.on_agent_end(end, now, out),
         }
         Continue(())
+    }
+
+    fn on_tool(&mut self, call: ToolCall, now: Instant, out: &mut impl Outputs) {
+        match call.tool {
+            Tool::EndCall => {
+                out.answer(call.done("the call is being ended"));
+                self.part(Wish::End, now, out);
+            }
+            Tool::TransferToHuman => self.part(Wish::Ask(call), now, out),
+            // Nothing is worse than an agent that asks again: it is saved for as long as that takes.
+            Tool::DoNotCall { .. } => {
+                out.answer(call.done("noted, this person will not be called again"));
+                out.report(BridgeEvent::ToolUsed(call));
+            }
+            Tool::SetDisposition { .. } | Tool::ScheduleCallback { .. } => {
+                out.report(BridgeEvent::ToolUsed(call));
+            }
+        }
+    }
+
+    /// Remembers what is to be done once the agent's words were heard. An end is the last wish.
+    fn part(&mut self, wish: Wish, now: Instant, out: &mut impl Outputs) {
+        match &wish {
+            Wish::Ask(call) if self.parting.is_some() => {
+                return out.answer(call.refused("something else is being done"));
+            }
+            Wish::End if self.wants_to_end() => return,
+            Wish::Ask(_) | Wish::End => {}
+        }
+        self.push_mark(out);
+        self.parting = Some(Parting { since: now, wish });
+    }
+
+    /// When the agent's words were heard and it says no more, as far as is known now.
+    fn parts_at(&self) -> Option<Instant> {
+        let since = self.parting.as_ref()?.since;
+        let spoke_at = self.agent_spoke_at.unwrap_or(since);
+        let quiet_at = since.max(spoke_at) + self.settings.parting_pause;
+        let heard_at = if self.playback.is_played_out() {
+            quiet_at
+        } else {
+            let played_at = self.began + self.playback.queued(Duration::ZERO);
+            quiet_at.max(played_at + self.settings.last_words_grace)
+        };
+        Some(heard_at.min(since + self.settings.parting_within))
+    }
+
+    fn wants_to_end(&self) -> bool {
+        let wish = self.parting.as_ref().map(|parting| &parting.wish);
+        matches!(wish, Some(Wish::End))
     }
 
     fn on_agent_end(&mut self, end: AgentEnd, now: Instant, out: &mut impl Outputs) -> Flow {
@@ -258,6 +338,10 @@ impl Call {
                 Party::System,
                 Some("the agent's session was closed on our side".to_owned()),
             )),
+            // It has said what it had to say.
+            AgentEnd::Failed { .. } if self.wants_to_end() => {
+                self.on_agent_end(AgentEnd::Finished, now, out)
+            }
             AgentEnd::Failed { detail } => self.agent_failed(detail, out),
         }
     }
@@ -318,6 +402,13 @@ impl Call {
             Phase::LastWords { until } if now >= until => return Break(left(Party::Agent, None)),
             Phase::Opening { .. } | Phase::LastWords { .. } | Phase::Live => {}
         }
+        if self.parts_at().is_some_and(|at| now >= at) {
+            match self.parting.take().map(|parting| parting.wish) {
+                Some(Wish::End) => return Break(left(Party::Agent, None)),
+                Some(Wish::Ask(call)) => out.report(BridgeEvent::ToolUsed(call)),
+                None => {}
+            }
+        }
         if let Some((at, limit)) = self.ends_at()
             && now >= at
         {
@@ -377,10 +468,17 @@ impl Call {
         };
         let ends_at = self.ends_at().map(|(at, _)| at);
         let silence_ends_at = self.silence_ends().map(|(at, _)| at);
-        [phase_ends_at, self.turn_ends_at(), ends_at, silence_ends_at]
-            .into_iter()
-            .flatten()
-            .fold(dead_line_at, Instant::min)
+        let turn_ends_at = self.turn_ends_at();
+        [
+            phase_ends_at,
+            turn_ends_at,
+            ends_at,
+            silence_ends_at,
+            self.parts_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(dead_line_at, Instant::min)
     }
 
     /// When the agent's turn counts as complete if it says no more.
@@ -394,6 +492,7 @@ impl Call {
     pub fn callee_gone(&self) -> BridgeEnd {
         match self.phase {
             Phase::LastWords { .. } => left(Party::Agent, None),
+            Phase::Opening { .. } | Phase::Live if self.wants_to_end() => left(Party::Agent, None),
             Phase::Opening { .. } | Phase::Live => BridgeEnd {
                 by: None,
                 detail: Some("the carrier closed the media socket".to_owned()),
@@ -432,6 +531,7 @@ impl Call {
     fn first_to_leave(&self, party: Party) -> Party {
         match self.phase {
             Phase::LastWords { .. } => Party::Agent,
+            Phase::Opening { .. } | Phase::Live if self.wants_to_end() => Party::Agent,
             Phase::Opening { .. } | Phase::Live => party,
         }
     }

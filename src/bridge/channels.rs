@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agents::{AgentError, AgentEvent, AgentSession, ToAgent},
+    agents::{AgentError, AgentEvent, AgentSession, ToAgent, ToolAnswer},
     telephony::media::{FromCallee, ToCallee},
 };
 
@@ -31,6 +31,7 @@ pub(super) struct Talk {
     call: Call,
     from_callee: mpsc::Receiver<FromCallee>,
     requests: mpsc::Receiver<OperatorRequest>,
+    answers: mpsc::Receiver<ToolAnswer>,
     ends: Ends,
 }
 
@@ -97,6 +98,10 @@ impl Outputs for Ends {
         self.to_agent.disconnect();
     }
 
+    fn answer(&mut self, answer: ToolAnswer) {
+        self.to_agent.push(ToAgent::Answer(answer));
+    }
+
     fn n_unreported(&self) -> usize {
         self.report.n_waiting()
     }
@@ -113,6 +118,7 @@ impl Talk {
             settings,
             from_callee: leg.from,
             requests: uplink.requests,
+            answers: uplink.answers,
             ends: Ends {
                 to_callee: Outlet::to(leg.to),
                 report: Outlet::to(uplink.report),
@@ -164,6 +170,10 @@ impl Talk {
                     Continue(())
                 }
                 event = next_event(session), if has_room => self.on_agent(event),
+                answer = Uplink::next_answer(&mut self.answers) => {
+                    self.ends.answer(answer);
+                    Continue(())
+                }
                 sent = to_callee.forward() => match sent {
                     Ok(()) => Continue(()),
                     Err(_gone) => Break(self.callee_gone()),

@@ -28,7 +28,7 @@ pub use self::{
     operator::{HintRefused, OperatorRequest, Operators, Uplink},
     warm::WarmUp,
 };
-pub use crate::agents::Brief;
+pub use crate::agents::{Brief, Tool, ToolAnswer, ToolCall};
 use crate::{
     agents::VoiceAgent,
     domain::{
@@ -55,6 +55,11 @@ pub struct BridgeSettings {
     pub longest_piece: Duration,
     /// A pause of the agent after which its turn counts as complete and is marked. Default 250 ms.
     pub turn_pause: Duration,
+    /// How long the agent must have been silent, once all it said was heard, before what it asked for is
+    /// done that takes the callee away from it. Default 500 ms.
+    pub parting_pause: Duration,
+    /// How long that is put off at most. Default 15 s.
+    pub parting_within: Duration,
     /// How long without anything from the carrier the line counts as dead. Fifty frames a second are
     /// normal, silence included. Default 10 s.
     pub dead_line_after: Duration,
@@ -87,6 +92,8 @@ impl Default for BridgeSettings {
             late_audio: Duration::from_secs(1),
             longest_piece: Duration::from_millis(200),
             turn_pause: Duration::from_millis(250),
+            parting_pause: Duration::from_millis(500),
+            parting_within: Duration::from_secs(15),
             dead_line_after: Duration::from_secs(10),
             last_words_grace: Duration::from_secs(2),
             closing_within: Duration::from_secs(2),
@@ -123,11 +130,8 @@ pub enum BridgeEvent {
     Line(TranscriptLine),
     /// The callee pressed a key.
     Key(char),
-    /// The callee wants no more calls, as the agent understood.
-    OptedOut {
-        /// In the agent's or the callee's words.
-        reason: Option<String>,
-    },
+    /// The agent used a tool. All but `do_not_call`, which is answered at once, wait for an answer.
+    ToolUsed(ToolCall),
     /// No agent could be had, or it was lost.
     AgentFailed {
         /// Why, in words for an operator.

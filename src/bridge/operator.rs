@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    BridgeEvent,
+    BridgeEvent, ToolAnswer,
     tap::{self, Ear, Lead},
 };
 
@@ -51,13 +51,30 @@ pub struct Uplink {
     pub report: mpsc::Sender<BridgeEvent>,
     /// What operators ask of it; closed where none can reach it.
     pub requests: mpsc::Receiver<OperatorRequest>,
+    /// What became of the tools that the agent used; closed where nobody serves them.
+    pub answers: mpsc::Receiver<ToolAnswer>,
 }
 
 impl From<mpsc::Sender<BridgeEvent>> for Uplink {
-    /// For a call that no operator reaches.
+    /// For a call that no operator reaches, and whose agent's tools nobody serves.
     fn from(report: mpsc::Sender<BridgeEvent>) -> Self {
         let (_, requests) = mpsc::channel(1);
-        Self { report, requests }
+        let (_, answers) = mpsc::channel(1);
+        Self {
+            report,
+            requests,
+            answers,
+        }
+    }
+}
+
+impl Uplink {
+    /// The next answer; for ever nothing once nobody gives any.
+    pub(super) async fn next_answer(answers: &mut mpsc::Receiver<ToolAnswer>) -> ToolAnswer {
+        match answers.recv().await {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
     }
 }
 

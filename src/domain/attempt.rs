@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::{
     Timestamp,
+    disposition::Disposition,
     erasure::KeptNumber,
+    follow_up::FollowUp,
     ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid},
     machine::Detected,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     report::AgentReport,
     rules::DecisionRecord,
+    transfer::Transfer,
 };
 
 /// One dialing of one enrollment.
@@ -133,6 +136,12 @@ pub struct CallFacts {
     pub agent_failure: Option<String>,
     /// What the agent's vendor told after the conversation.
     pub report: Option<AgentReport>,
+    /// How the agent sees the call.
+    pub disposition: Option<Disposition>,
+    /// When the callee wants to be called again, as the agent understood.
+    pub follow_up: Option<FollowUp>,
+    /// The handing over of the callee to a person.
+    pub transfer: Option<Transfer>,
     /// Who ended the call, where evidence says so.
     pub ended_by: Option<Party>,
     /// Whether no callback told of its end, so that the carrier had to be asked.
@@ -165,6 +174,16 @@ impl CallFacts {
     /// Whether the callee was left without an agent: none ever joined, or it was lost.
     pub fn was_left_alone(&self) -> bool {
         self.conversation.is_none() || self.agent_failure.is_some()
+    }
+
+    /// Whether the callee was handed over to a person, or is being.
+    pub fn was_transferred(&self) -> bool {
+        self.transfer.as_ref().is_some_and(Transfer::takes_over)
+    }
+
+    /// Whether the carrier is handing the callee over to a person, or both talk.
+    pub fn is_being_transferred(&self) -> bool {
+        self.transfer.as_ref().is_some_and(Transfer::is_under_way)
     }
 }
 

@@ -417,6 +417,7 @@ pub(crate) mod tests {
                 silence: Silence::default(),
                 is_recorded: false,
                 machines: MachinePolicy::default(),
+                transfer: None,
                 spoken_language: None,
             })],
             pacing: PacingLimits::default(),

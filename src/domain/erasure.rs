@@ -171,11 +171,19 @@ impl Attempt {
     pub fn erased(&self) -> Self {
         let mut attempt = self.clone();
         attempt.to = KeptNumber::Erased(self.id.enrollment);
-        attempt.facts.recording = None;
-        if let Some(words) = &mut attempt.facts.agent_failure {
+        let facts = &mut attempt.facts;
+        if let Some(words) = &mut facts.agent_failure {
             ERASED.clone_into(words);
         }
-        attempt.facts.report = attempt.facts.report.map(|report| report.erased());
+        if let Some(disposition) = &mut facts.disposition {
+            ERASED.clone_into(&mut disposition.name);
+            disposition.note = None;
+        }
+        if let Some(follow_up) = &mut facts.follow_up {
+            follow_up.note = None;
+        }
+        facts.recording = None;
+        facts.report = facts.report.take().map(|report| report.erased());
         match &mut attempt.state {
             AttemptState::Ended { outcome, .. } => *outcome = erased_outcome(outcome),
             AttemptState::Released {
@@ -221,6 +229,26 @@ impl EventKind {
                 attempt: *attempt,
                 moment: Moment::Reported { verdict: None },
             },
+            Self::Timeline {
+                attempt,
+                moment: Moment::Disposed { .. },
+            } => Self::Timeline {
+                attempt: *attempt,
+                moment: Moment::Disposed {
+                    disposition: ERASED.to_owned(),
+                    note: None,
+                },
+            },
+            Self::Timeline {
+                attempt,
+                moment: Moment::FollowUpWished { at, .. },
+            } => Self::Timeline {
+                attempt: *attempt,
+                moment: Moment::FollowUpWished {
+                    at: *at,
+                    note: None,
+                },
+            },
             Self::Timeline { .. }
             | Self::Campaign { .. }
             | Self::EmergencyStop { .. }
@@ -243,6 +271,11 @@ impl Signal {
             } => *fault = erased_fault(fault),
             SignalKind::AgentFailed { detail } => ERASED.clone_into(detail),
             SignalKind::Reported { report } => *report = report.erased(),
+            SignalKind::Disposed(disposition) => {
+                ERASED.clone_into(&mut disposition.name);
+                disposition.note = None;
+            }
+            SignalKind::FollowUpWished(wish) => wish.note = None,
             SignalKind::Placed
             | SignalKind::Ringing
             | SignalKind::Answered
@@ -253,6 +286,8 @@ impl Signal {
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
             | SignalKind::Recorded { .. }
+            | SignalKind::TransferJoined
+            | SignalKind::TransferEnded(_)
             | SignalKind::MediaEnded { .. } => {}
         }
         signal
@@ -288,6 +323,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::{disposition::Disposition, follow_up::FollowUp, ids::AttemptId};
 
     fn row(cells: &[&str]) -> RejectedRow {
         RejectedRow {
@@ -296,6 +332,44 @@ mod tests {
             reason: "line 1 has the same number".to_owned(),
             column: None,
             cells: cells.iter().map(|cell| (*cell).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_an_agent_noted_is_taken_away_and_that_it_did_stays() {
+        let attempt = AttemptId {
+            enrollment: EnrollmentId::new(Uuid::from_u128(7)),
+            number: 1,
+        };
+        let at = Timestamp::UNIX_EPOCH;
+        let note = || Some("Ann has a new job".to_owned());
+        let disposed = Moment::Disposed {
+            disposition: "Ann is interested".to_owned(),
+            note: note(),
+        };
+        let wished = Moment::FollowUpWished { at, note: note() };
+        for moment in [disposed, wished] {
+            let left = EventKind::Timeline { attempt, moment }.erased();
+            assert!(!format!("{left:?}").contains("Ann"), "{left:?}");
+        }
+        let disposed = SignalKind::Disposed(Disposition {
+            name: "Ann is interested".to_owned(),
+            note: note(),
+            at,
+        });
+        let wished = SignalKind::FollowUpWished(FollowUp {
+            at,
+            note: note(),
+            wished_at: at,
+        });
+        for kind in [disposed, wished] {
+            let left = Signal {
+                sid: None,
+                at,
+                kind,
+            }
+            .erased();
+            assert!(!format!("{left:?}").contains("Ann"), "{left:?}");
         }
     }
 

@@ -10,8 +10,10 @@ use super::{
     attempt::Party,
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
+    phone::PhoneNumber,
     report::AgentVerdict,
     suppression::SuppressionSource,
+    transfer::TransferResult,
 };
 
 /// Something that happened in a campaign.
@@ -139,6 +141,36 @@ pub enum Moment {
     Recorded {
         /// How long it is; none when the carrier does not say.
         duration: Option<Duration>,
+    },
+    /// The agent said how it sees the call.
+    Disposed {
+        /// In a word or two.
+        disposition: String,
+        /// In a sentence.
+        note: Option<String>,
+    },
+    /// The callee wants to be called again.
+    FollowUpWished {
+        /// When.
+        at: Timestamp,
+        /// What about.
+        note: Option<String>,
+    },
+    /// The callee is being handed over to a person.
+    Transferring {
+        /// To whom.
+        to: PhoneNumber,
+        /// Who asked for it.
+        by: Party,
+    },
+    /// That person has answered.
+    TransferJoined,
+    /// The handing over is over.
+    TransferEnded {
+        /// Whether that person was reached.
+        result: TransferResult,
+        /// How long callee and person talked, in whole seconds.
+        seconds: Option<u64>,
     },
     /// The talk ended.
     MediaEnded {

@@ -8,10 +8,13 @@ use std::time::Duration;
 use super::{
     Timestamp,
     attempt::Party,
+    disposition::Disposition,
+    follow_up::FollowUp,
     ids::{AgentVendor, CallSid, ConversationId, RecordingSid, StreamSid},
     machine::AnsweredBy,
     outcome::Fault,
     report::AgentReport,
+    transfer::TransferEnd,
 };
 
 /// One thing that was told about an attempt.
@@ -66,6 +69,14 @@ pub enum SignalKind {
         /// Whether the carrier waits to be told what to do with the call, and is told by the answer.
         is_asking: bool,
     },
+    /// The agent said how it sees the call.
+    Disposed(Disposition),
+    /// The callee wants to be called again.
+    FollowUpWished(FollowUp),
+    /// The person to whom the callee is handed over has answered.
+    TransferJoined,
+    /// The handing over is over, whatever became of it.
+    TransferEnded(TransferEnd),
     /// No agent could be had, or it was lost; in words for an operator.
     AgentFailed {
         /// Why.

@@ -7,6 +7,7 @@ use super::{
     ids::AgentVendor,
     machine::{MachinePolicy, Message, OnMachine, Speech},
     text::Template,
+    transfer::TransferPolicy,
 };
 
 /// The longest text that the carrier speaks, in characters. Its whole document may have 4,000, and each
@@ -47,6 +48,8 @@ pub struct VoiceCall {
     pub is_recorded: bool,
     /// What is done about machines that answer.
     pub machines: MachinePolicy,
+    /// To whom callees are handed over; none where nobody takes them.
+    pub transfer: Option<TransferPolicy>,
     /// The language in which the carrier speaks our own sentences, such as `en-GB`; none takes the
     /// carrier's.
     pub spoken_language: Option<String>,

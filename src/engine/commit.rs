@@ -197,6 +197,7 @@ fn about(input: &Input) -> Option<AttemptId> {
         | Input::Replied { attempt, .. }
         | Input::Told { attempt, .. }
         | Input::LookedUp { attempt, .. }
+        | Input::Transfer { attempt, .. }
         | Input::HangUp { attempt, .. } => Some(*attempt),
     }
 }

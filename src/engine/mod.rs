@@ -20,6 +20,7 @@
 //! - `supervise`: loops that panic begin again.
 //! - `suppress`: who must not be contacted any more.
 //! - `talk`: what the answering and the audio of a call need to know.
+//! - `tools`: what an agent asks for during a call, and transfers to people.
 //! - `turns`: decisions on one enrollment come one after the other.
 
 mod brakes;
@@ -46,6 +47,7 @@ mod settings;
 mod supervise;
 mod suppress;
 mod talk;
+mod tools;
 mod turns;
 
 use std::{
@@ -70,6 +72,7 @@ pub use held::Held;
 pub use operate::{CampaignEdit, Enrolled};
 pub use settings::{EngineSettings, TenantLimits};
 pub use talk::{Instead, Talk, TalkRefused};
+pub use tools::{TransferError, WishError};
 
 use crate::{
     clock::Clock,

@@ -27,9 +27,11 @@ use crate::{
         pacing::{self, Lane},
         phone::PhoneNumber,
         rules::{self, Verdict},
+        signal::{Signal, SignalKind},
+        transfer::{TransferEnd, TransferResult},
     },
     store::{Fencing, InCampaign, StoreError},
-    telephony::{CallRequest, CarrierError},
+    telephony::{CallRequest, CarrierError, TransferRequest},
 };
 
 /// How often a call is tried to be ended before that is left to `recover`.
@@ -105,6 +107,16 @@ impl Core {
                 self.tasks.spawn(self.clone().speak(sid, speech));
             }
             Effect::ForgetWords { attempt } => self.forget_words(campaign.tenant, attempt).await,
+            // Waited for: whoever asked is told whether the carrier took it.
+            Effect::Transfer {
+                attempt,
+                sid,
+                to,
+                from,
+            } => {
+                let request = TransferRequest { attempt, to, from };
+                self.clone().transfer(campaign.tenant, sid, request).await;
+            }
             Effect::PauseCampaign { fault } => {
                 self.stand_still(campaign, PauseReason::Carrier(fault))
                     .await;
@@ -388,6 +400,37 @@ impl Core {
             }
         }
         error!(recording_sid = %recording, "the carrier keeps a recording that is to be deleted");
+    }
+
+    /// Has a callee handed over. One that the carrier does not take stays with the agent.
+    ///
+    /// Boxed, because what follows from that might be another effect.
+    fn transfer(
+        self: Arc<Self>,
+        tenant: TenantId,
+        sid: CallSid,
+        request: TransferRequest,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Err(error) = self.carrier.transfer(&sid, &request).await else {
+                return;
+            };
+            warn!(%error, call_sid = %sid, "call not transferred");
+            let attempt = request.attempt;
+            let end = TransferEnd {
+                result: TransferResult::Refused,
+                talked: None,
+            };
+            let signal = Signal {
+                sid: Some(sid),
+                at: self.now(),
+                kind: SignalKind::TransferEnded(end),
+            };
+            let input = Input::Told { attempt, signal };
+            if let Err(error) = self.handle(tenant, attempt.enrollment, &input).await {
+                warn!(%error, "a transfer that failed was not noted");
+            }
+        })
     }
 
     /// Takes a call back that is still queued. One that was answered meanwhile goes on.

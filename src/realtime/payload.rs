@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{
     Timestamp,
+    attempt::Attempt,
     campaign::{Campaign, CampaignAction},
     enrollment::{CallRecord, Progress},
     event::{Event, EventKind, Moment, StoredEvent, TranscriptLine},
@@ -14,6 +15,7 @@ use crate::domain::{
     machine::AnsweredBy,
     outcome::{Fault, Outcome},
     report::AgentVerdict,
+    transfer::{self, Transfer, TransferResult},
 };
 
 /// `campaign_update`: where a campaign stands.
@@ -156,8 +158,54 @@ pub struct CallView {
     /// Whether the agent reached what it was to reach, as its vendor says after the call: success, failure
     /// or unknown. It says nothing about `outcome`, and the other way round.
     pub agent_verdict: Option<String>,
-    /// What may be asked of it now: hangUp, and during a talk listen and hint.
+    /// How the agent sees the call, in a word or two.
+    pub disposition: Option<String>,
+    /// The same in a sentence.
+    pub disposition_note: Option<String>,
+    /// When the callee wants to be called again, as the agent understood.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub follow_up_at: Option<Timestamp>,
+    /// What about.
+    pub follow_up_note: Option<String>,
+    /// The transfer of the callee to a person.
+    pub transfer: Option<TransferView>,
+    /// What may be asked of it now: hangUp, and during a talk listen, hint and transfer.
     pub allowed_actions: Vec<String>,
+}
+
+/// The transfer of a callee to a person.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferView {
+    /// To whom.
+    pub to: String,
+    /// Who asked for it: agent or operator.
+    pub by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// When that person answered.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub joined_at: Option<Timestamp>,
+    /// What became of it, once it is over: answered, busy, noAnswer, failed, canceled (the callee hung up
+    /// first) or refused (by the carrier; the agent went on).
+    pub result: Option<String>,
+    /// How long callee and person talked.
+    pub duration_seconds: Option<u64>,
+}
+
+impl From<&Transfer> for TransferView {
+    fn from(transfer: &Transfer) -> Self {
+        let talked = transfer.end.and_then(|end| end.talked);
+        Self {
+            to: transfer.to.to_string(),
+            by: transfer.by.name().to_owned(),
+            at: transfer.at,
+            joined_at: transfer.joined_at,
+            result: transfer.end.map(|end| end.result.name().to_owned()),
+            duration_seconds: talked.map(|talked| talked.as_secs()),
+        }
+    }
 }
 
 /// Why a call could not be made.
@@ -307,14 +355,21 @@ impl From<&CallRecord> for CallView {
                 .as_ref()
                 .and_then(|report| report.verdict)
                 .map(|verdict| verdict.name().to_owned()),
-            allowed_actions: attempt
-                .state
-                .allowed_actions()
-                .iter()
-                .map(|action| (*action).to_owned())
-                .collect(),
+            disposition: facts.disposition.as_ref().map(|it| it.name.clone()),
+            disposition_note: facts.disposition.as_ref().and_then(|it| it.note.clone()),
+            follow_up_at: facts.follow_up.as_ref().map(|it| it.at),
+            follow_up_note: facts.follow_up.as_ref().and_then(|it| it.note.clone()),
+            transfer: facts.transfer.as_ref().map(TransferView::from),
+            allowed_actions: call_actions(attempt),
         }
     }
+}
+
+fn call_actions(attempt: &Attempt) -> Vec<String> {
+    let may_transfer = transfer::can_be_asked(attempt).is_ok();
+    let transfer = may_transfer.then_some("transfer");
+    let actions = attempt.state.allowed_actions().iter().copied();
+    actions.chain(transfer).map(str::to_owned).collect()
 }
 
 fn fault_of(outcome: &Outcome) -> Option<&Fault> {
@@ -396,6 +451,31 @@ fn in_words(moment: &Moment) -> (String, String) {
         ),
         Moment::Hinted { by, text } => ("hinted", format!("{by} told the agent: {text}")),
         Moment::Recorded { duration } => ("recorded", recorded(*duration)),
+        Moment::Disposed { disposition, note } => (
+            "disposition",
+            with_note(format!("the agent calls it {disposition}"), note.as_ref()),
+        ),
+        Moment::FollowUpWished { at, note } => (
+            "followUpWished",
+            with_note(
+                format!("the callee wants to be called again at {at}"),
+                note.as_ref(),
+            ),
+        ),
+        Moment::Transferring { to, by } => (
+            "transferring",
+            format!(
+                "the call is being transferred to {to}, asked for by the {}",
+                by.name()
+            ),
+        ),
+        Moment::TransferJoined => (
+            "transferJoined",
+            "the person to whom the call is transferred has answered".to_owned(),
+        ),
+        Moment::TransferEnded { result, seconds } => {
+            ("transferEnded", transfer_ended(*result, *seconds))
+        }
         Moment::MediaEnded { by: Some(party) } => (
             "mediaEnded",
             format!("the talk was ended by the {}", party.name()),
@@ -428,6 +508,28 @@ fn recorded(duration: Option<Duration>) -> String {
         || "the recording can be listened to".to_owned(),
         |length| format!("the recording of {} s can be listened to", length.as_secs()),
     )
+}
+
+fn with_note(text: String, note: Option<&String>) -> String {
+    match note {
+        Some(note) => format!("{text}: {note}"),
+        None => text,
+    }
+}
+
+fn transfer_ended(result: TransferResult, seconds: Option<u64>) -> String {
+    let text = match (result, seconds) {
+        (TransferResult::Answered, Some(seconds)) => {
+            return format!("the transferred call ended after {seconds} s");
+        }
+        (TransferResult::Answered, None) => "the transferred call ended",
+        (TransferResult::Busy, _) => "the transfer failed: the line was busy",
+        (TransferResult::NoAnswer, _) => "the transfer failed: nobody answered",
+        (TransferResult::Failed, _) => "the transfer failed: the carrier could not call",
+        (TransferResult::Canceled, _) => "the callee hung up before the transfer",
+        (TransferResult::Refused, _) => "the carrier did not take the request for a transfer",
+    };
+    text.to_owned()
 }
 
 fn detected(by: AnsweredBy) -> &'static str {

@@ -68,6 +68,8 @@ pub struct AgentSettings {
     pub client_events: BTreeSet<String>,
     /// Replies before the agent ends the call: least and most.
     pub turns: (usize, usize),
+    /// Tools that the agent uses when the caller has spoken for the first time, one after the other.
+    pub tools: Vec<ToolUse>,
     pub max_duration: Duration,
     /// How long to wait for the initiation message before starting with defaults.
     pub initiation_wait: Duration,
@@ -78,6 +80,15 @@ pub struct AgentSettings {
     pub post_call_webhook: Option<PostCallWebhook>,
     /// Where Vapi's assistant sends the report on a call whose request names no server, signed.
     pub vapi_server: Option<PostCallWebhook>,
+}
+
+/// A tool that the agent is set to use.
+#[derive(Debug, Clone)]
+pub struct ToolUse {
+    pub name: String,
+    pub parameters: serde_json::Value,
+    /// What it says to the caller just before.
+    pub says: Option<String>,
 }
 
 /// Where a vendor posts, and what it signs with.
@@ -168,6 +179,7 @@ impl Default for AgentSettings {
                 "ping",
             ]),
             turns: (2, 3),
+            tools: Vec::new(),
             max_duration: Duration::from_secs(600),
             initiation_wait: Duration::from_secs(3),
             address: None,

@@ -94,6 +94,20 @@ pub struct CallFacts {
     pub beeps_at: Option<Timestamp>,
     /// What documents had spoken or played on the line, in order.
     pub announcements: Vec<Announcement>,
+    /// To whom the callee was handed over, in order.
+    pub transfers: Vec<TransferFacts>,
+}
+
+/// A second person who was called to be joined to the callee.
+#[derive(Debug, Clone, Serialize)]
+pub struct TransferFacts {
+    pub to: String,
+    /// The number that they saw, where a document named one.
+    pub caller_id: Option<String>,
+    /// What they heard before they were joined.
+    pub whispered: Option<String>,
+    /// The carrier's word for what became of it.
+    pub status: &'static str,
 }
 
 /// A text that was spoken, or the address of a recording that was played.
@@ -141,7 +155,7 @@ pub struct ConversationFacts {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct ToolFacts {
-    pub name: &'static str,
+    pub name: String,
     pub result: String,
     pub is_error: bool,
 }
@@ -241,6 +255,12 @@ impl Ledger {
     pub fn announced(&self, sid: &str, announcement: Announcement) {
         if let Some(call) = self.book().call(sid) {
             call.announcements.push(announcement);
+        }
+    }
+
+    pub fn transferred(&self, sid: &str, transfer: TransferFacts) {
+        if let Some(call) = self.book().call(sid) {
+            call.transfers.push(transfer);
         }
     }
 
@@ -359,6 +379,7 @@ mod tests {
             outcome: None,
             beeps_at: None,
             announcements: Vec::new(),
+            transfers: Vec::new(),
         }
     }
 

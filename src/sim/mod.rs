@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use self::simulation::Simulation;
 pub use self::{
     callee::{Behaviour, Mix},
-    config::{AgentSettings, AudioFormat, PostCallWebhook, SimulatorConfig},
+    config::{AgentSettings, AudioFormat, PostCallWebhook, SimulatorConfig, ToolUse},
     faults::Faults,
     ledger::{ConversationFacts, LedgerSnapshot, Totals},
 };

@@ -55,6 +55,17 @@ pub struct RecordedAudio {
     pub bytes: BoxStream<'static, Result<Bytes, BoxError>>,
 }
 
+/// To whom a callee is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRequest {
+    /// Carried in every callback address, so that each callback names its attempt.
+    pub attempt: AttemptId,
+    /// Who is called.
+    pub to: PhoneNumber,
+    /// The number that person sees.
+    pub from: PhoneNumber,
+}
+
 /// A call as the carrier knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
@@ -147,4 +158,10 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// Deletes a recording. One that is gone is no error.
     async fn delete_recording(&self, recording: &RecordingSid) -> Result<(), CarrierError>;
+    /// Ends an answered call's audio, calls a person and joins both, for as long as
+    /// [`TransferPolicy`](crate::domain::transfer::TransferPolicy) says. What the person hears first,
+    /// what became of it and what follows is told and asked by callbacks.
+    ///
+    /// - Errors: after any of them the callee is where they were, as far as can be known.
+    async fn transfer(&self, sid: &CallSid, request: &TransferRequest) -> Result<(), CarrierError>;
 }

@@ -36,6 +36,9 @@ function Facts({ call, onChange }) {
     ["Ended by", call.endedBy],
     ["Answer to first audio", call.answerToFirstAudioMs == null ? null : `${call.answerToFirstAudioMs} ms`],
     ["Fault", call.fault && `${call.fault.detail} (${call.fault.code})`],
+    ["Disposition", withNote(call.disposition, call.dispositionNote)],
+    ["Call again", withNote(call.followUpAt && moment(call.followUpAt), call.followUpNote)],
+    ["Transfer", call.transfer && `${call.transfer.to}: ${call.transfer.result ?? "under way"}`],
     ["Agent", call.agentVendor],
     ["Agent failure", call.agentFailure],
     ["Agent's verdict", call.agentVerdict],
@@ -57,6 +60,8 @@ function Facts({ call, onChange }) {
         .map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
     </dl>`;
 }
+
+const withNote = (value, note) => (value && note ? `${value} (${note})` : value);
 
 function HangUp({ call, onChange }) {
   const [requested, request, problem] = useRequests(

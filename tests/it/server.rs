@@ -23,6 +23,7 @@ mod reports;
 mod rules;
 mod shutdown;
 mod suppression_lists;
+mod tools;
 mod vapi;
 mod warm;
 
@@ -154,6 +155,17 @@ on_both_stores!(
     emergency::an_emergency_stop_clears_the_lines_and_lifting_it_goes_on,
     emergency::the_command_stops_what_a_running_server_does,
     emergency::an_emergency_stop_ends_talks_when_it_is_to,
+    tools::an_agent_says_how_it_sees_the_call_and_is_told_of_tools_that_are_none,
+    tools::an_agent_that_ends_the_call_is_heard_out_and_the_call_is_ended,
+    tools::who_wants_to_be_called_again_is_called_again_then,
+    tools::nobody_is_promised_a_call_when_none_is_allowed,
+    tools::a_callee_who_asks_for_a_person_is_connected_with_one,
+    tools::a_callee_whose_person_is_on_the_phone_hears_so,
+    tools::a_callee_whose_person_does_not_answer_hears_so,
+    tools::an_agent_is_told_when_nobody_takes_calls_and_goes_on,
+    tools::the_other_vendors_agent_uses_the_same_tools,
+    tools::an_operator_transfers_a_call,
+    tools::what_is_told_of_a_transfer_without_a_signature_or_sense_is_refused,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     warm::nothing_is_left_of_what_was_prepared_for_who_never_answers,
@@ -209,6 +221,10 @@ on_store!(
     vapi::who_speaks_over_vapis_agent_interrupts_it,
     listen::who_listens_hears_both_sides_until_the_call_is_over,
     listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
+    tools::an_agent_says_how_it_sees_the_call_and_is_told_of_tools_that_are_none,
+    tools::an_agent_that_ends_the_call_is_heard_out_and_the_call_is_ended,
+    tools::a_callee_who_asks_for_a_person_is_connected_with_one,
+    tools::the_other_vendors_agent_uses_the_same_tools,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,

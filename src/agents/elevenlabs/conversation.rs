@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::agents::{
-    AgentEnd, AgentEvent, BoxError, Brief, Dialect, Heard, Piece, Reading,
+    AgentEnd, AgentEvent, BoxError, Brief, Dialect, Heard, Piece, Reading, ToolAnswer,
     recode::{Ears, Mouth},
 };
 
@@ -105,17 +105,7 @@ impl Conversation {
                 event(AgentEvent::CalleeSaid { text, is_final })
             }
             ServerMessage::Ping { event_id } => answer(outgoing::pong(&event_id)),
-            ServerMessage::DoNotCall {
-                tool_call_id,
-                reason,
-            } => Reading {
-                heard: Heard::Event(AgentEvent::OptedOut { reason }),
-                answer: Some(outgoing::opt_out_noted(&tool_call_id)),
-            },
-            ServerMessage::ToolCall {
-                tool_call_id,
-                tool_name,
-            } => answer(outgoing::tool_refusal(&tool_call_id, &tool_name)),
+            ServerMessage::ToolCall(call) => event(AgentEvent::ToolsUsed(vec![call])),
             ServerMessage::EndCall => {
                 self.closing.end_announced = true;
                 event_or_nothing(None)
@@ -195,6 +185,10 @@ impl Dialect for Conversation {
 
     fn hint(&self, text: &str) -> String {
         outgoing::hint(text)
+    }
+
+    fn tool_answer(&self, answer: &ToolAnswer) -> String {
+        outgoing::tool_result(answer)
     }
 
     fn deadline(&self) -> Instant {

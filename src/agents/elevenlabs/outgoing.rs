@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{agents::Brief, json::Spliced};
+use crate::{
+    agents::{Brief, ToolAnswer},
+    json::Spliced,
+};
 
 /// Names of variables that the vendor keeps for itself.
 const RESERVED_PREFIX: &str = "system__";
@@ -108,23 +111,14 @@ pub(super) fn hint(text: &str) -> String {
     to_json(&serde_json::json!({"type": "contextual_update", "text": text}))
 }
 
-/// Answers the tool for callees who want no more calls.
-pub(super) fn opt_out_noted(tool_call_id: &str) -> String {
+/// Answers the use of a tool, also of one that nobody here has. Without an answer the agent would
+/// wait.
+pub(super) fn tool_result(answer: &ToolAnswer) -> String {
     to_json(&serde_json::json!({
         "type": "client_tool_result",
-        "tool_call_id": tool_call_id,
-        "result": "noted, this person will not be called again",
-        "is_error": false,
-    }))
-}
-
-/// Answers a tool call that nobody here can carry out. Without an answer the agent would wait.
-pub(super) fn tool_refusal(tool_call_id: &str, tool_name: &str) -> String {
-    to_json(&serde_json::json!({
-        "type": "client_tool_result",
-        "tool_call_id": tool_call_id,
-        "result": format!("the tool {tool_name:?} is not available during a phone call"),
-        "is_error": true,
+        "tool_call_id": answer.call,
+        "result": answer.text,
+        "is_error": answer.is_error,
     }))
 }
 
@@ -191,24 +185,23 @@ mod tests {
             value(&user_audio("\"}").to_text()),
             json!({"user_audio_chunk": "\"}"})
         );
-        assert_eq!(
-            value(&tool_refusal("tc_1", "lookup")),
-            json!({
-                "type": "client_tool_result",
-                "tool_call_id": "tc_1",
-                "result": "the tool \"lookup\" is not available during a phone call",
-                "is_error": true,
-            })
-        );
-        assert_eq!(
-            value(&opt_out_noted("tc_2")),
-            json!({
-                "type": "client_tool_result",
-                "tool_call_id": "tc_2",
-                "result": "noted, this person will not be called again",
-                "is_error": false,
-            })
-        );
+        for is_error in [false, true] {
+            let answer = ToolAnswer {
+                call: "tc_1".to_owned(),
+                tool: "lookup".to_owned(),
+                text: "what became of \"it\"".to_owned(),
+                is_error,
+            };
+            assert_eq!(
+                value(&tool_result(&answer)),
+                json!({
+                    "type": "client_tool_result",
+                    "tool_call_id": "tc_1",
+                    "result": "what became of \"it\"",
+                    "is_error": is_error,
+                })
+            );
+        }
         assert_eq!(value(&key_pressed('5'))["type"], "user_message");
         assert_eq!(
             value(&hint("She is \"Ann\".")),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use super::*;
-use crate::agents::{AgentEnd, AgentEvent, ToAgent};
+use crate::agents::{AgentEnd, AgentEvent, ToAgent, Tool, ToolCall};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -204,7 +204,7 @@ async fn audio_of_an_interrupted_turn_is_dropped() {
 }
 
 #[tokio::test]
-async fn pings_and_tool_calls_are_answered() {
+async fn pings_are_answered() {
     let mut talk = talk_ready().await;
     let ping = json!({"type": "ping", "ping_event": {"event_id": 0}});
     send(&mut talk.server, ping).await;
@@ -212,19 +212,11 @@ async fn pings_and_tool_calls_are_answered() {
         receive(&mut talk.server).await,
         json!({"type": "pong", "event_id": 0})
     );
-    let call = json!({
-        "type": "client_tool_call",
-        "client_tool_call": {"tool_name": "lookup", "tool_call_id": "tc_1", "parameters": {}},
-    });
-    send(&mut talk.server, call).await;
-    let answer = receive(&mut talk.server).await;
-    assert_eq!(answer["tool_call_id"], "tc_1");
-    assert_eq!(answer["is_error"], true);
 }
 
 // proves F-71
 #[tokio::test]
-async fn an_opt_out_is_told_and_the_agent_gets_its_answer() {
+async fn the_use_of_a_tool_is_told_and_the_agent_gets_its_answer() {
     let mut talk = talk_ready().await;
     let call = json!({
         "type": "client_tool_call",
@@ -232,13 +224,18 @@ async fn an_opt_out_is_told_and_the_agent_gets_its_answer() {
             "parameters": {"reason": "not interested"}, "event_id": 5},
     });
     send(&mut talk.server, call).await;
-    assert_eq!(
-        next(&mut talk.session).await,
-        Some(AgentEvent::OptedOut {
-            reason: Some("not interested".to_owned())
-        })
-    );
+    let used = ToolCall {
+        id: "tc_1".to_owned(),
+        tool: Tool::DoNotCall {
+            reason: Some("not interested".to_owned()),
+        },
+    };
+    let told = AgentEvent::ToolsUsed(vec![Ok(used.clone())]);
+    assert_eq!(next(&mut talk.session).await, Some(told));
+    let answer = ToAgent::Answer(used.done("noted"));
+    talk.session.commands.send(answer).await.unwrap();
     let answer = receive(&mut talk.server).await;
+    assert_eq!(answer["type"], "client_tool_result");
     assert_eq!(answer["tool_call_id"], "tc_1");
     assert_eq!(answer["is_error"], false);
 }

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::json::Scanner;
+use crate::{
+    agents::{ToolAnswer, ToolCall},
+    json::Scanner,
+};
 
 /// What the server says, as far as it matters for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +39,8 @@ pub(super) enum ServerMessage {
     Ping {
         event_id: Value,
     },
-    /// The agent uses the tool by which callees get off the list.
-    DoNotCall {
-        tool_call_id: String,
-        reason: Option<String>,
-    },
-    /// The agent uses a tool that nobody here has.
-    ToolCall {
-        tool_call_id: String,
-        tool_name: String,
-    },
+    /// The agent uses a tool of ours, or one that nobody here has.
+    ToolCall(Result<ToolCall, ToolAnswer>),
     /// The agent hangs up; the server closes next.
     EndCall,
     Error(ErrorEvent),
@@ -82,13 +77,6 @@ pub(super) enum WireError {
     #[error("a message of type {kind} has no content")]
     Empty { kind: String },
 }
-
-/// The client tool that an agent has to have for callees who want no more calls. It may give the
-/// `reason` as a text.
-const DO_NOT_CALL: &str = "do_not_call";
-
-/// No reason is worth more room in the records than this, in characters.
-const MAX_REASON: usize = 500;
 
 /// Reads a message.
 pub(super) fn parse(text: &str) -> Result<ServerMessage, WireError> {
@@ -145,7 +133,7 @@ struct Envelope<'a> {
     user_transcription_event: Option<TranscriptEvent>,
     tentative_user_transcription_event: Option<TranscriptEvent>,
     ping_event: Option<PingEvent>,
-    client_tool_call: Option<ToolCall>,
+    client_tool_call: Option<ClientToolCall>,
     agent_tool_response: Option<ToolResponse>,
     error_event: Option<ErrorEvent>,
     queue_status_event: Option<QueueStatus>,
@@ -189,7 +177,7 @@ struct PingEvent {
 }
 
 #[derive(Deserialize)]
-struct ToolCall {
+struct ClientToolCall {
     tool_call_id: String,
     #[serde(default)]
     tool_name: String,
@@ -292,25 +280,15 @@ impl From<CorrectionEvent> for ServerMessage {
     }
 }
 
-impl From<ToolCall> for ServerMessage {
-    fn from(call: ToolCall) -> Self {
-        if call.tool_name == DO_NOT_CALL {
-            return Self::DoNotCall {
-                reason: reason(&call.parameters),
-                tool_call_id: call.tool_call_id,
-            };
-        }
-        Self::ToolCall {
-            tool_call_id: call.tool_call_id,
-            tool_name: call.tool_name,
-        }
+impl From<ClientToolCall> for ServerMessage {
+    fn from(call: ClientToolCall) -> Self {
+        let ClientToolCall {
+            tool_call_id,
+            tool_name,
+            parameters,
+        } = call;
+        Self::ToolCall(ToolCall::read(tool_call_id, &tool_name, &parameters))
     }
-}
-
-/// The reason that a tool was called with, where it is a text that says something.
-fn reason(parameters: &Value) -> Option<String> {
-    let text = parameters.get("reason")?.as_str()?.trim();
-    (!text.is_empty()).then(|| text.chars().take(MAX_REASON).collect())
 }
 
 impl From<ToolResponse> for ServerMessage {
@@ -329,7 +307,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::agents::elevenlabs::outgoing::pong;
+    use crate::agents::{Tool, elevenlabs::outgoing::pong};
 
     /// Pieces of which messages are made, fitting and not.
     fn piece() -> impl Strategy<Value = &'static str> {
@@ -454,33 +432,27 @@ mod tests {
 
     // proves F-71
     #[test]
-    fn the_tool_for_no_more_calls_is_told_from_others_with_or_without_a_reason() {
-        let parsed = |name: &str, parameters: &str| {
+    fn the_tools_of_a_call_are_told_from_others() {
+        let parsed = |name: &str| {
             let text = format!(
                 r#"{{"type":"client_tool_call","client_tool_call":{{"tool_name":"{name}",
-                "tool_call_id":"tc_1","parameters":{parameters},"event_id":5}}}}"#
+                "tool_call_id":"tc_1","parameters":{{"reason":"never again"}},"event_id":5}}}}"#
             );
             parse(&text).unwrap()
         };
-        let opt_out = |reason: Option<&str>| ServerMessage::DoNotCall {
-            tool_call_id: "tc_1".to_owned(),
-            reason: reason.map(str::to_owned),
-        };
-        let said = r#"{"reason":" never again "}"#;
-        assert_eq!(parsed("do_not_call", said), opt_out(Some("never again")));
-        for none in ["{}", "null", r#"{"reason":7}"#, r#"{"reason":" "}"#] {
-            assert_eq!(parsed("do_not_call", none), opt_out(None), "{none}");
-        }
-        let long = format!(r#"{{"reason":"{}"}}"#, "é".repeat(600));
-        let kept = "é".repeat(MAX_REASON);
-        assert_eq!(parsed("do_not_call", &long), opt_out(Some(&kept)));
         assert_eq!(
-            parsed("lookup", said),
-            ServerMessage::ToolCall {
-                tool_call_id: "tc_1".to_owned(),
-                tool_name: "lookup".to_owned(),
-            }
+            parsed("do_not_call"),
+            ServerMessage::ToolCall(Ok(ToolCall {
+                id: "tc_1".to_owned(),
+                tool: Tool::DoNotCall {
+                    reason: Some("never again".to_owned())
+                },
+            }))
         );
+        let ServerMessage::ToolCall(Err(answer)) = parsed("lookup") else {
+            panic!("not refused");
+        };
+        assert_eq!((answer.call.as_str(), answer.is_error), ("tc_1", true));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
-    agents::{AgentEnd, AgentEvent, BoxError, Dialect, Heard, Piece, Reading},
+    agents::{AgentEnd, AgentEvent, BoxError, Dialect, Heard, Piece, Reading, ToolAnswer},
     audio::{Format, FromTelephone, ToTelephone},
     domain::ids::ConversationId,
 };
@@ -132,7 +132,7 @@ impl Conversation {
                 self.is_announced = self.is_turn_over;
                 None
             }
-            ServerMessage::DoNotCall { reason } => Some(AgentEvent::OptedOut { reason }),
+            ServerMessage::ToolCalls(calls) => Some(AgentEvent::ToolsUsed(calls)),
             ServerMessage::Slow => {
                 tracing::info!("the agent is slow to answer");
                 None
@@ -282,6 +282,10 @@ impl Dialect for Conversation {
 
     fn hint(&self, text: &str) -> String {
         outgoing::hint(text)
+    }
+
+    fn tool_answer(&self, answer: &ToolAnswer) -> String {
+        outgoing::tool_result(answer)
     }
 
     fn farewell(&self) -> Option<String> {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    agents::{AgentError, Brief},
+    agents::{AgentError, Brief, ToolAnswer},
     audio::Format,
 };
 
@@ -136,6 +136,25 @@ pub(super) fn hint(text: &str) -> String {
     .to_string()
 }
 
+/// Tells what became of a tool. The transport has no message for it either, because a tool is answered
+/// by its own server; ours have none, so the assistant goes on by what it is told here.
+pub(super) fn tool_result(answer: &ToolAnswer) -> String {
+    let outcome = if answer.is_error {
+        "was refused"
+    } else {
+        "was carried out"
+    };
+    json!({
+        "type": "add-message",
+        "message": {
+            "role": "system",
+            "content": format!("The tool {} {outcome}: {}", answer.tool, answer.text),
+        },
+        "triggerResponseEnabled": true,
+    })
+    .to_string()
+}
+
 /// Ends the call: a socket that is only closed leaves the assistant talking to nobody.
 pub(super) const END_CALL: &str = r#"{"type":"end-call"}"#;
 
@@ -244,6 +263,17 @@ mod tests {
                 "message": {"role": "system", "content": "She is Ann."},
                 "triggerResponseEnabled": false,
             })
+        );
+        let answer = ToolAnswer {
+            call: "tc".to_owned(),
+            tool: "schedule_callback".to_owned(),
+            text: "that time has passed".to_owned(),
+            is_error: true,
+        };
+        let result: Value = serde_json::from_str(&tool_result(&answer)).unwrap();
+        assert_eq!(
+            result["message"]["content"],
+            "The tool schedule_callback was refused: that time has passed"
         );
         let end: Value = serde_json::from_str(END_CALL).unwrap();
         assert_eq!(end, json!({"type": "end-call"}));

@@ -13,7 +13,7 @@
 //! | `user-interrupted` | what the agent said is void |
 //! | `speech-update` `started` of the assistant | what follows is another turn, and not the rest of an interrupted one |
 //! | `speech-update`, others | ignored: their order says nothing, only audio proves speech |
-//! | `tool-calls` with `do_not_call` | the callee wants no more calls |
+//! | `tool-calls` with our tools | what they ask for, answered by a message of the system's |
 //! | `tool-calls`, others | ignored: the tool's own server answers |
 //! | `hang` | logged: the assistant is slow to answer; nobody hung up |
 //! | `transfer-update` | logged: there is nobody to transfer to on this transport |
@@ -26,6 +26,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::agents::{Tool, ToolAnswer, ToolCall, ToolError};
 
 /// What the server says, as far as it matters for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +45,8 @@ pub(super) enum ServerMessage {
     },
     UserInterrupted,
     AssistantStarted,
-    /// The assistant uses the tool by which callees get off the list.
-    DoNotCall {
-        reason: Option<String>,
-    },
+    /// The assistant uses tools of ours.
+    ToolCalls(Vec<Result<ToolCall, ToolAnswer>>),
     /// The assistant is slow to answer.
     Slow,
     /// Somebody configured a transfer.
@@ -66,12 +66,8 @@ pub(super) const WANTED: [&str; 7] = [
     "transfer-update",
 ];
 
-/// The tool that an assistant has to have for callees who want no more calls. It may give the `reason`
-/// as a text.
-const DO_NOT_CALL: &str = "do_not_call";
-
-/// No reason is worth more room in the records than this, in characters.
-const MAX_REASON: usize = 500;
+/// More tools at once than this are none that anybody wants.
+const MAX_TOOLS: usize = 16;
 
 /// Reads a message.
 pub(super) fn parse(text: &str) -> Result<ServerMessage, serde_json::Error> {
@@ -113,7 +109,7 @@ impl Envelope<'_> {
             ("user-interrupted", _) => ServerMessage::UserInterrupted,
             ("hang", _) => ServerMessage::Slow,
             ("transfer-update", _) => ServerMessage::Transfer,
-            ("tool-calls", _) => do_not_call(&self.tool_calls),
+            ("tool-calls", _) => ours(&self.tool_calls),
             // With a filter in its name where that was asked for.
             (kind, _) if kind.starts_with("transcript") => self.said(is_of_assistant),
             _ => ServerMessage::Other,
@@ -133,32 +129,36 @@ impl Envelope<'_> {
     }
 }
 
-fn do_not_call(calls: &Value) -> ServerMessage {
-    let mut functions = calls.as_array().into_iter().flatten();
-    let wanted = functions.find_map(|call| {
-        let function = call.get("function")?;
-        (function.get("name")?.as_str()? == DO_NOT_CALL).then_some(function)
-    });
-    match wanted {
-        Some(function) => ServerMessage::DoNotCall {
-            reason: function.get("arguments").and_then(reason),
-        },
-        None => ServerMessage::Other,
+/// The calls of our own tools. Whoever has another, its own server answers.
+fn ours(calls: &Value) -> ServerMessage {
+    let calls = calls.as_array().into_iter().flatten();
+    let ours: Vec<_> = calls.filter_map(call_of).take(MAX_TOOLS).collect();
+    if ours.is_empty() {
+        ServerMessage::Other
+    } else {
+        ServerMessage::ToolCalls(ours)
     }
 }
 
-/// The reason in a tool's arguments, which are an object or, in some versions, its text.
-fn reason(arguments: &Value) -> Option<String> {
-    let read: Value;
-    let arguments = match arguments {
-        Value::String(text) => {
-            read = serde_json::from_str(text).ok()?;
-            &read
-        }
-        other => other,
-    };
-    let text = arguments.get("reason")?.as_str()?.trim();
-    (!text.is_empty()).then(|| text.chars().take(MAX_REASON).collect())
+fn call_of(call: &Value) -> Option<Result<ToolCall, ToolAnswer>> {
+    let function = call.get("function")?;
+    let name = function.get("name")?.as_str()?;
+    let id = call.get("id").and_then(Value::as_str).unwrap_or_default();
+    let parameters = function
+        .get("arguments")
+        .map_or(Cow::Owned(Value::Null), arguments);
+    if let Err(ToolError::Unknown(_)) = Tool::read(name, &parameters) {
+        return None;
+    }
+    Some(ToolCall::read(id.to_owned(), name, &parameters))
+}
+
+/// A tool's arguments, which are an object or, in some versions, its text.
+fn arguments(arguments: &Value) -> Cow<'_, Value> {
+    match arguments {
+        Value::String(text) => Cow::Owned(serde_json::from_str(text).unwrap_or_default()),
+        other => Cow::Borrowed(other),
+    }
 }
 
 #[cfg(test)]
@@ -238,27 +238,54 @@ mod tests {
 
     // proves F-71
     #[test]
-    fn an_opt_out_is_read_in_both_forms_of_arguments() {
-        let call = |name: &str, arguments: &str| {
-            let text = format!(
-                r#"{{"type":"tool-calls","toolCallList":[{{"id":"tc","type":"function",
-                "function":{{"name":"{name}","arguments":{arguments}}}}}]}}"#
+    fn our_tools_are_read_in_both_forms_of_arguments_and_others_are_passed_over() {
+        let parsed = |calls: &[(&str, &str)]| {
+            let calls: Vec<String> = calls
+                .iter()
+                .map(|(name, arguments)| {
+                    format!(
+                        r#"{{"id":"tc","type":"function",
+                        "function":{{"name":"{name}","arguments":{arguments}}}}}"#
+                    )
+                })
+                .collect();
+            let calls = calls.join(",");
+            parse(&format!(
+                r#"{{"type":"tool-calls","toolCallList":[{calls}]}}"#
+            ))
+            .unwrap()
+        };
+        let opt_out = |reason: Option<&str>| {
+            Ok(ToolCall {
+                id: "tc".to_owned(),
+                tool: Tool::DoNotCall {
+                    reason: reason.map(str::to_owned),
+                },
+            })
+        };
+        for (arguments, reason) in [
+            (r#"{"reason":" no thanks "}"#, Some("no thanks")),
+            (r#""{\"reason\":\"no\"}""#, Some("no")),
+            (r#""{""#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(
+                parsed(&[("do_not_call", arguments)]),
+                ServerMessage::ToolCalls(vec![opt_out(reason)]),
+                "{arguments}"
             );
-            parse(&text).unwrap()
+        }
+        assert_eq!(parsed(&[("lookup", "{}")]), ServerMessage::Other);
+        let several = parsed(&[
+            ("set_disposition", "{}"),
+            ("lookup", "{}"),
+            ("end_call", "{}"),
+        ]);
+        let ServerMessage::ToolCalls(several) = several else {
+            panic!("{several:?}");
         };
-        let with = |reason: Option<&str>| ServerMessage::DoNotCall {
-            reason: reason.map(str::to_owned),
-        };
-        assert_eq!(
-            call("do_not_call", r#"{"reason":" no thanks "}"#),
-            with(Some("no thanks"))
-        );
-        assert_eq!(
-            call("do_not_call", r#""{\"reason\":\"no\"}""#),
-            with(Some("no"))
-        );
-        assert_eq!(call("do_not_call", r#""{""#), with(None));
-        assert_eq!(call("do_not_call", "{}"), with(None));
-        assert_eq!(call("lookup", "{}"), ServerMessage::Other);
+        assert!(several[0].as_ref().is_err_and(|answer| answer.is_error));
+        assert_eq!(several[1].as_ref().unwrap().tool, Tool::EndCall);
+        assert_eq!(several.len(), 2);
     }
 }

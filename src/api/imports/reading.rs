@@ -57,11 +57,20 @@ pub(super) async fn check_list(
 // proves F-43: a text that names a missing column is refused before anybody is called.
 fn check_placeholders(edit: &CampaignEdit, names: &BTreeSet<String>) -> ApiResult<()> {
     for Step::VoiceCall(call) in &edit.steps {
+        let transfer = call.transfer.as_ref();
         let texts = [
             ("/prompt", Some(&call.prompt)),
             ("/firstMessage", Some(&call.first_message)),
             ("/settings/machines/message", call.machines.text()),
             ("/settings/silence/sentence", call.silence.sentence.as_ref()),
+            (
+                "/settings/transfer/whisper",
+                transfer.and_then(|transfer| transfer.whisper.as_ref()),
+            ),
+            (
+                "/settings/transfer/sentence",
+                transfer.and_then(|transfer| transfer.sentence.as_ref()),
+            ),
         ];
         for (pointer, text) in texts {
             let Some(text) = text else { continue };

@@ -6,6 +6,7 @@
 pub mod listeners;
 pub mod raw;
 mod tasks;
+mod tools;
 mod warm;
 
 use std::{
@@ -30,8 +31,8 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, Uplink,
-        WarmUp,
+        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, ToolAnswer,
+        Uplink, WarmUp,
         worker::{Held, Workers},
     },
     domain::{
@@ -59,6 +60,9 @@ const START_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many reports of the bridge may wait to be saved.
 const REPORTS_WAITING: usize = 64;
+
+/// How many answers to an agent's tools may wait for it.
+const ANSWERS_WAITING: usize = 16;
 
 /// How often a fact about a talk is tried to be saved: over six seconds in all.
 const SAVE_TRIES: u32 = 7;
@@ -403,13 +407,17 @@ async fn join(
 ) -> BridgeEnd {
     let media = &state.media;
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
-    let keeping = media
-        .tasks
-        .spawn(keep(state.engine.clone(), talk.clone(), reports).in_current_span());
+    let (answer, answers) = mpsc::channel(ANSWERS_WAITING);
+    let keeping = keep(state.engine.clone(), talk.clone(), reports, answer);
+    let keeping = media.tasks.spawn(keeping.in_current_span());
     let warm = media.warm().take(talk.attempt);
     let limits = limits_of(&talk.step);
     let callee = (stream, socket);
-    let uplink = Uplink { report, requests };
+    let uplink = Uplink {
+        report,
+        requests,
+        answers,
+    };
     let (end, open) = bridge(media, limits, brief(talk), warm, callee, uplink, stop).await;
     // The records first: what is asked after the audio's end depends on them.
     drop(keeping.await);
@@ -506,7 +514,12 @@ fn brief(talk: &Talk) -> Brief {
 }
 
 /// Saves what the bridge reports, in order.
-async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEvent>) {
+async fn keep(
+    engine: Engine,
+    talk: Talk,
+    mut reports: mpsc::Receiver<BridgeEvent>,
+    answers: mpsc::Sender<ToolAnswer>,
+) {
     // Of keys that are pressed again and again, one is a wish.
     let mut wishes = BTreeSet::new();
     let mut turns = BTreeSet::new();
@@ -534,10 +547,11 @@ async fn keep(engine: Engine, talk: Talk, mut reports: mpsc::Receiver<BridgeEven
                     opt_out(&engine, &talk, by, None).await;
                 }
             }
-            BridgeEvent::OptedOut { reason } => {
-                let by = SuppressionSource::Agent;
-                if wishes.insert(by) {
-                    opt_out(&engine, &talk, by, reason).await;
+            BridgeEvent::ToolUsed(call) => {
+                let answer = tools::serve(&engine, &talk, &call, &mut wishes).await;
+                if let Some(answer) = answer {
+                    // Whoever asked may be gone.
+                    answers.send(answer).await.ok();
                 }
             }
             BridgeEvent::Line(line) => {
@@ -616,10 +630,10 @@ pub(super) async fn log(engine: &Engine, event: Event) {
 }
 
 /// Tries again while the store is away for a moment, as when its primary changes.
-async fn insist<F: Future<Output = EngineResult<()>>>(
+async fn insist<T, F: Future<Output = EngineResult<T>>>(
     tries: u32,
     save: impl Fn() -> F,
-) -> EngineResult<()> {
+) -> EngineResult<T> {
     let mut wait = Duration::from_millis(100);
     for _ in 1..tries {
         match save().await {

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::VecDeque};
 use tokio::sync::mpsc;
 
 use crate::{
-    agents::{Dialect, Piece, ToAgent},
+    agents::{Dialect, Piece, ToAgent, ToolAnswer},
     bridge::{
         BridgeEvent,
         call::{MAX_WAITING, Outputs},
@@ -134,6 +134,7 @@ impl Ends {
             ToAgent::Audio(payload) => send_audio(&mut self.to_agent, &mut **dialect, payload),
             ToAgent::Key(key) => self.to_agent.text(&[&dialect.key(*key)]),
             ToAgent::Hint(text) => self.to_agent.text(&[&dialect.hint(text)]),
+            ToAgent::Answer(answer) => self.to_agent.text(&[&dialect.tool_answer(answer)]),
             ToAgent::Close => {}
         }
     }
@@ -246,6 +247,14 @@ impl Outputs for Ends {
 
     fn tap(&mut self) -> &mut Tap {
         &mut self.tap
+    }
+
+    /// Ahead of what the callee says: the agent may be waiting for it.
+    fn answer(&mut self, answer: ToolAnswer) {
+        let is_there = self.agent == AgentStage::Ready;
+        if let Some(dialect) = self.agent_dialect.as_ref().filter(|_| is_there) {
+            self.to_agent.text(&[&dialect.tool_answer(&answer)]);
+        }
     }
 
     fn n_unreported(&self) -> usize {

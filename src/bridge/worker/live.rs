@@ -14,7 +14,7 @@ use mio::{Registry, Token};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    agents::{AgentEnd, AgentEvent, Dialect, link::MAX_MESSAGE_BYTES},
+    agents::{AgentEnd, AgentEvent, Dialect, ToolAnswer, link::MAX_MESSAGE_BYTES},
     bridge::{
         BridgeEnd, BridgeEvent, BridgeSettings, OperatorRequest,
         call::{Call, Flow, Outputs as _},
@@ -194,6 +194,14 @@ impl Live {
         if matches!(self.stage, Stage::Talking) {
             let flow = self.call.agent_failed(detail, &mut self.ends);
             self.follow(flow, now);
+            self.settle(now);
+        }
+    }
+
+    /// Something became of a tool that the agent used.
+    pub fn answer(&mut self, answer: ToolAnswer, now: Instant) {
+        if matches!(self.stage, Stage::Talking) {
+            self.ends.answer(answer);
             self.settle(now);
         }
     }

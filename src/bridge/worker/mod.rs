@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agents::{
-        AgentError,
+        AgentError, ToolAnswer,
         link::{AgentLink, LinkStream},
     },
     telephony::media::StreamDialect,
@@ -111,6 +111,7 @@ enum Command {
     Begin(NewCall),
     AgentUp(u64, AgentSocket),
     AgentRefused(u64, String),
+    Answer(u64, ToolAnswer),
     Stop(u64),
     Operator(u64, OperatorRequest),
     Release(u64, oneshot::Sender<()>),
@@ -167,6 +168,7 @@ impl Workers {
         let Uplink {
             report: reports,
             mut requests,
+            mut answers,
         } = uplink.into();
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         let worker = self.least_busy();
@@ -205,6 +207,9 @@ impl Workers {
                     Some(request) => worker.tell(Command::Operator(id, request)).await,
                     None => is_attended = false,
                 },
+                answer = Uplink::next_answer(&mut answers) => {
+                    worker.tell(Command::Answer(id, answer)).await;
+                }
                 opened = opened(&mut opening) => {
                     opening = None;
                     worker.tell(on_opened(id, opened)).await;
@@ -450,6 +455,10 @@ impl Calls {
             }),
             Command::AgentRefused(id, detail) => self.with(id, now, |live, _, _| {
                 live.agent_is_refused(detail, at);
+                false
+            }),
+            Command::Answer(id, answer) => self.with(id, now, |live, _, _| {
+                live.answer(answer, at);
                 false
             }),
             Command::Stop(id) => self.with(id, now, |live, _, _| {

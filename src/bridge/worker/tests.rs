@@ -37,6 +37,7 @@ struct Scene<S = MaybeTlsStream<TcpStream>> {
     agent: WebSocketStream<S>,
     events: mpsc::Receiver<BridgeEvent>,
     operators: Operators,
+    answers: mpsc::Sender<ToolAnswer>,
     stop: CancellationToken,
     call: JoinHandle<(BridgeEnd, Held)>,
 }
@@ -94,7 +95,12 @@ async fn start_between<S>(
     let (carrier, callee) = connection().await;
     let (report, events) = mpsc::channel(64);
     let (operators, requests) = Operators::new();
-    let uplink = Uplink { report, requests };
+    let (answers, answered) = mpsc::channel(4);
+    let uplink = Uplink {
+        report,
+        requests,
+        answers: answered,
+    };
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let callee = CalleeSocket {
@@ -112,6 +118,7 @@ async fn start_between<S>(
         agent,
         events,
         operators,
+        answers,
         stop,
         call,
     }
@@ -272,6 +279,25 @@ async fn an_agent_that_is_not_ready_is_told_nothing() {
     let told = scene.operators.hint("too early".to_owned()).await;
     assert_eq!(told, Err(HintRefused::NotReady));
     drop(open);
+}
+
+#[tokio::test]
+async fn a_tools_answer_reaches_the_agent_and_an_unknown_tool_is_refused_at_once() {
+    let mut scene = start().await;
+    say(&mut scene.agent, "use lookup").await;
+    let refusal = hear(&mut scene.agent).await;
+    assert!(refusal.starts_with("answered tc_1 the tool"), "{refusal}");
+    say(&mut scene.agent, "use set_disposition").await;
+    let Some(BridgeEvent::ToolUsed(call)) = scene.event().await else {
+        panic!("no tool was used");
+    };
+    scene.answers.send(call.done("noted")).await.unwrap();
+    assert_eq!(hear(&mut scene.agent).await, "answered tc_1 noted");
+    say(&mut scene.agent, "use end_call").await;
+    let ending = "answered tc_1 the call is being ended";
+    assert_eq!(hear(&mut scene.agent).await, ending);
+    assert_eq!(hear(&mut scene.agent).await, "close 1000");
+    assert_eq!(scene.end().await.by, Some(Party::Agent));
 }
 
 // proves F-34

@@ -199,6 +199,7 @@ mod tests {
             ended_at: ended.map(at),
             outcome: None,
             beeps_at: None,
+            transfers: Vec::new(),
             announcements: Vec::new(),
         }
     }

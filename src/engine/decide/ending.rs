@@ -12,11 +12,15 @@ use crate::domain::{
     quality::{self, Reception},
     retry,
     signal::CallEnd,
+    transfer::Transfer,
 };
 
 /// How an attempt ended, from what the carrier says and what is known of the talk.
 pub(super) fn judge(end: &CallEnd, facts: &CallFacts, machines: Option<&MachinePolicy>) -> Outcome {
     match end {
+        CallEnd::Completed if facts.transfer.as_ref().is_some_and(Transfer::was_answered) => {
+            Outcome::Answered
+        }
         CallEnd::Completed if machines.is_some_and(|policy| policy.is_machine(facts)) => {
             Outcome::Voicemail
         }
@@ -60,12 +64,16 @@ pub(super) fn end(
     }
     let policy = &snapshot.campaign.retry;
     let retry_at = retry::next_due(policy, &tally, attempt.id, n_counted, &outcome, now)
-        .filter(|_| snapshot.campaign.status != CampaignStatus::Cancelled)
         .filter(|_| !is_fax(&attempt.facts, &outcome))
         .map(|due_at| at_another_hour(snapshot, due_at, &attempt));
+    let retry_at = follow_up_at(snapshot, &attempt.facts, &outcome, n_counted)
+        .map(|at| at.max(now))
+        .or(retry_at)
+        .filter(|_| snapshot.campaign.status != CampaignStatus::Cancelled);
     let next_step = snapshot.enrollment.cursor + 1;
-    let goes_on =
-        outcome == Outcome::Answered && usize::from(next_step) < snapshot.campaign.steps.len();
+    let goes_on = retry_at.is_none()
+        && outcome == Outcome::Answered
+        && usize::from(next_step) < snapshot.campaign.steps.len();
 
     let watch = watch(&attempt);
     let mut decision = match retry_at {
@@ -83,6 +91,19 @@ pub(super) fn end(
     }
     decision.effects.extend(watch);
     decision
+}
+
+/// When the callee of an answered call wants to be called again, where the attempts suffice for it.
+fn follow_up_at(
+    snapshot: &Snapshot<'_>,
+    facts: &CallFacts,
+    outcome: &Outcome,
+    n_counted: u32,
+) -> Option<Timestamp> {
+    let is_possible =
+        *outcome == Outcome::Answered && n_counted < snapshot.campaign.retry.max_attempts;
+    let wish = facts.follow_up.as_ref().filter(|_| is_possible);
+    wish.map(|wish| wish.at)
 }
 
 /// Whether a fax answered: it is none of the machines that a person has beside the phone.

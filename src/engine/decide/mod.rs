@@ -8,6 +8,7 @@
 mod ending;
 mod reply;
 mod told;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -142,6 +143,15 @@ pub enum Input {
         from: PhoneNumber,
         /// When it was created.
         at: Timestamp,
+    },
+    /// The callee is to be handed over to a person.
+    Transfer {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Who wants that.
+        by: Party,
+        /// To whom; none for whom the campaign names.
+        to: Option<PhoneNumber>,
     },
     /// The call is to be ended, in whatever state it is.
     HangUp {
@@ -317,6 +327,17 @@ pub enum Effect {
         /// Which attempt.
         attempt: AttemptId,
     },
+    /// Have the callee handed over to a person.
+    Transfer {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Which call.
+        sid: CallSid,
+        /// To whom.
+        to: PhoneNumber,
+        /// The number that the person sees.
+        from: PhoneNumber,
+    },
     /// End a call at the carrier.
     EndCall {
         /// Which.
@@ -412,6 +433,10 @@ pub fn decide(snapshot: &Snapshot<'_>, input: &Input, now: Timestamp) -> Decisio
                 _ => Decision::default(),
             }
         }
+        Input::Transfer { attempt, by, to } => match snapshot.open(*attempt) {
+            Some(open) => transfer::transfer(snapshot, open, *by, to.as_ref(), now),
+            None => Decision::default(),
+        },
         Input::HangUp { attempt, by } => match snapshot.open(*attempt) {
             Some(open) => hang_up(snapshot, open, *by, now),
             None => Decision::default(),

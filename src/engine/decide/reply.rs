@@ -10,6 +10,7 @@ use crate::domain::{
     ids::{AttemptId, CallSid},
     outcome::{Fault, FaultClass, Outcome},
     signal::{CallEnd, Signal, SignalKind},
+    transfer::Transfer,
 };
 
 /// How often the carrier must say that it knows no such call before that is believed (F-03).
@@ -282,9 +283,14 @@ fn is_overdue(snapshot: &Snapshot<'_>, open: &Attempt, now: Timestamp) -> bool {
     let (ring, length) = snapshot.call_limits();
     match &open.state {
         AttemptState::Connected { since, .. } => {
-            let is_ending = open.facts.media_ended_at.is_some() || open.facts.ended_by.is_some();
+            let facts = &open.facts;
+            let is_transferred = facts.is_being_transferred();
+            let has_no_audio = facts.media_ended_at.is_some() && !is_transferred;
+            let is_ending = has_no_audio || facts.ended_by.is_some();
+            let transfer = facts.transfer.as_ref().filter(|_| is_transferred);
+            let longest = transfer.map_or(*since + length, Transfer::is_over_by);
             is_ending && now >= told::speaks_until(snapshot, open)
-                || now >= *since + length + snapshot.timing.talk
+                || now >= longest + snapshot.timing.talk
         }
         AttemptState::Dialing { .. } | AttemptState::Ringing { .. } => {
             open.facts.ended_by.is_some()

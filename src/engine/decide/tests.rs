@@ -19,6 +19,8 @@ use crate::domain::{
 mod machines;
 /// What agents' vendors tell after a conversation.
 mod reports;
+/// What agents ask for, and transfers to people.
+mod tools;
 
 const NOW: Timestamp = campaigns::NOW;
 
@@ -108,6 +110,7 @@ impl Case {
             | Input::Replied { attempt, .. }
             | Input::Told { attempt, .. }
             | Input::LookedUp { attempt, .. }
+            | Input::Transfer { attempt, .. }
             | Input::HangUp { attempt, .. } => Some(*attempt),
         };
         let past = self

@@ -5,15 +5,18 @@ use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, CallFacts, Party, Recording},
     campaign::CampaignStatus,
+    disposition::Disposition,
     enrollment::EnrollmentState,
     erasure::KeptNumber,
     event::{Event, Moment},
+    follow_up::FollowUp,
     ids::{CallSid, ConversationId},
     machine::{Detected, Response},
     outcome::Outcome,
     report::AgentReport,
     signal::{CallEnd, Signal, SignalKind},
     step::speaking_time,
+    transfer::TransferPolicy,
 };
 
 /// A signal about the open attempt.
@@ -82,8 +85,9 @@ fn respond(
     let SignalKind::Detected { is_asking, .. } = kind else {
         return None;
     };
-    let is_ending = open.facts.ended_by.is_some() || open.facts.media_ended_at.is_some();
-    if open.facts.answered_by.is_some() || is_ending {
+    let facts = &open.facts;
+    let is_ending = facts.ended_by.is_some() || facts.media_ended_at.is_some();
+    if facts.answered_by.is_some() || is_ending || facts.was_transferred() {
         return None;
     }
     let call = snapshot.voice_call(open)?;
@@ -178,6 +182,10 @@ fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<Attem
             | SignalKind::AgentSpoke
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
+            | SignalKind::Disposed(_)
+            | SignalKind::FollowUpWished(_)
+            | SignalKind::TransferJoined
+            | SignalKind::TransferEnded(_)
             | SignalKind::AgentFailed { .. }
             | SignalKind::Reported { .. }
             | SignalKind::Recorded { .. }
@@ -240,6 +248,32 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             let (by, at) = (*by, signal.at);
             facts.answered_by.get_or_insert(Detected { by, at });
         }
+        SignalKind::Disposed(disposition) => {
+            let is_later = |before: &Disposition| before.at < disposition.at;
+            if facts.disposition.as_ref().is_none_or(is_later) {
+                facts.disposition = Some(disposition.clone());
+            }
+        }
+        SignalKind::FollowUpWished(wish) => {
+            let is_later = |before: &FollowUp| before.wished_at < wish.wished_at;
+            if facts.follow_up.as_ref().is_none_or(is_later) {
+                facts.follow_up = Some(wish.clone());
+            }
+        }
+        SignalKind::TransferJoined => {
+            if let Some(transfer) = &mut facts.transfer {
+                transfer.joined_at.get_or_insert(signal.at);
+            }
+        }
+        SignalKind::TransferEnded(end) => {
+            if let Some(transfer) = &mut facts.transfer {
+                transfer.ends(*end);
+                // The callee hears so, and is hung up on.
+                if transfer.was_in_vain() {
+                    facts.ended_by.get_or_insert(Party::System);
+                }
+            }
+        }
         SignalKind::AgentFailed { detail } => {
             facts.agent_failure.get_or_insert_with(|| detail.clone());
         }
@@ -255,7 +289,9 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
         }
         SignalKind::MediaEnded { by } => {
             facts.media_ended_at.get_or_insert(signal.at);
-            facts.ended_by = facts.ended_by.or(*by);
+            // A callee who is handed over leaves the agent, not the call.
+            let by = by.filter(|_| !facts.was_transferred());
+            facts.ended_by = facts.ended_by.or(by);
         }
     }
     facts
@@ -279,6 +315,11 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
     let timing = snapshot.timing;
     let facts = &attempt.facts;
     match &attempt.state {
+        AttemptState::Connected { .. }
+            if facts.is_being_transferred() && facts.ended_by.is_none() =>
+        {
+            now + timing.going_on
+        }
         // Its end was asked for, or is bound to come.
         AttemptState::Dialing { .. }
         | AttemptState::Ringing { .. }
@@ -320,7 +361,17 @@ pub(super) fn speaks_until(snapshot: &Snapshot<'_>, attempt: &Attempt) -> Timest
         .filter(|_| facts.was_left_alone())
         .zip(call.silence.sentence.as_ref())
         .map(|(at, sentence)| at + speaking_time(sentence));
-    message.max(sentence).unwrap_or(attempt.reserved_at)
+    let regret = facts.transfer.as_ref().and_then(|transfer| {
+        let policy = call.transfer.as_ref()?;
+        let sentence = policy.sentence.as_ref()?;
+        // How long it rang in vain is not known.
+        let said_by = transfer.at + TransferPolicy::RING + speaking_time(sentence);
+        transfer.was_in_vain().then_some(said_by)
+    });
+    message
+        .max(sentence)
+        .max(regret)
+        .unwrap_or(attempt.reserved_at)
 }
 
 /// The timeline's line for a signal that says something new besides a state.
@@ -346,9 +397,24 @@ fn moment_of(
                 duration: *duration,
             }
         }
-        SignalKind::MediaEnded { by } => Moment::MediaEnded { by: *by },
         SignalKind::Reported { report } => Moment::Reported {
             verdict: report.verdict,
+        },
+        SignalKind::MediaEnded { by } => Moment::MediaEnded {
+            by: by.filter(|_| !open.facts.was_transferred()),
+        },
+        SignalKind::Disposed(disposition) => Moment::Disposed {
+            disposition: disposition.name.clone(),
+            note: disposition.note.clone(),
+        },
+        SignalKind::FollowUpWished(wish) => Moment::FollowUpWished {
+            at: wish.at,
+            note: wish.note.clone(),
+        },
+        SignalKind::TransferJoined => Moment::TransferJoined,
+        SignalKind::TransferEnded(end) => Moment::TransferEnded {
+            result: end.result,
+            seconds: end.talked.map(|talked| talked.as_secs()),
         },
         SignalKind::Placed
         | SignalKind::Ringing
@@ -385,9 +451,13 @@ fn shows_life(kind: &SignalKind) -> bool {
         | SignalKind::MediaStarted { .. }
         | SignalKind::AgentJoined { .. }
         | SignalKind::AgentSpoke
-        | SignalKind::TalkHeld => true,
+        | SignalKind::TalkHeld
+        | SignalKind::Disposed(_)
+        | SignalKind::FollowUpWished(_)
+        | SignalKind::TransferJoined => true,
         // A verdict may come after the end.
         SignalKind::Detected { .. }
+        | SignalKind::TransferEnded(_)
         | SignalKind::AgentFailed { .. }
         | SignalKind::Reported { .. }
         | SignalKind::Recorded { .. }

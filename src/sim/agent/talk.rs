@@ -1,6 +1,10 @@
 //! The conversation itself: greeting, listening, replying, being interrupted, ending.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::extract::ws::{Message, WebSocket};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -22,6 +26,7 @@ use super::{
     voice::AgentVoice,
 };
 use crate::sim::{
+    config::ToolUse,
     ledger::{ConversationFacts, ToolFacts},
     simulation::Simulation,
     tone::Saying,
@@ -44,11 +49,19 @@ pub struct Talk<'a> {
     spoken: (u64, Instant),
     is_farewell_said: bool,
     /// The call of the client's tool that has no answer yet.
-    tool_call: Option<String>,
+    tool_call: Option<ToolInUse>,
+    /// Tools that it is still to use.
+    tools: VecDeque<ToolUse>,
     next_ping: i64,
     /// When each unanswered ping was sent.
     pings: BTreeMap<i64, Instant>,
     last_ping_ms: Option<u64>,
+}
+
+/// A tool of the client that was called.
+struct ToolInUse {
+    id: String,
+    name: String,
 }
 
 /// The client's tool for callers who want no more calls.
@@ -78,6 +91,7 @@ impl<'a> Talk<'a> {
             spoken: (0, Instant::now()),
             is_farewell_said: false,
             tool_call: None,
+            tools: agent.tools.iter().cloned().collect(),
             next_ping: 1,
             pings: BTreeMap::new(),
             last_ping_ms: None,
@@ -266,10 +280,7 @@ impl<'a> Talk<'a> {
                 tool_call_id,
                 result,
                 is_error,
-            }) => {
-                self.take_tool_result(&tool_call_id, result, is_error);
-                Ok(())
-            }
+            }) => self.take_tool_result(&tool_call_id, result, is_error).await,
             Ok(ClientMessage::Other) => Ok(()),
             Err(problem) => Err(Ending::failure(1008, "invalid_message", problem)),
         }
@@ -358,9 +369,33 @@ impl<'a> Talk<'a> {
         self.send_if_wanted("user_transcript", transcript).await?;
         if !self.is_farewell_said && self.mishap != Some(Mishap::Silent) {
             self.plans.remove(&Plan::Prompt);
-            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+            if self.tool_call.is_none() {
+                return self.go_on().await;
+            }
         }
         Ok(())
+    }
+
+    /// Uses the next tool, or thinks about a reply.
+    async fn go_on(&mut self) -> Step {
+        let Some(tool) = self.tools.pop_front() else {
+            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+            return Ok(());
+        };
+        if let Some(text) = &tool.says {
+            self.say(text).await?;
+            self.plans.remove(&Plan::Prompt);
+        }
+        self.use_tool(tool.name, &tool.parameters).await
+    }
+
+    async fn use_tool(&mut self, name: String, parameters: &Value) -> Step {
+        let id = self.simulation.new_sid("tc_");
+        self.event_id += 1;
+        let call = message::client_tool_call(&name, &id, parameters, self.event_id);
+        self.tool_call = Some(ToolInUse { id, name });
+        self.plan(Plan::Reply, TOOL_TIMEOUT);
+        self.send(call).await
     }
 
     /// The caller wants no more calls: has the client note it, then says goodbye.
@@ -371,31 +406,32 @@ impl<'a> Talk<'a> {
         if self.is_farewell_said || !has_tool {
             return Ok(());
         }
-        let id = self.simulation.new_sid("tc_");
-        self.event_id += 1;
         let parameters = json!({ "reason": reason });
-        let call = message::client_tool_call(DO_NOT_CALL, &id, &parameters, self.event_id);
-        self.tool_call = Some(id);
-        self.plan(Plan::Reply, TOOL_TIMEOUT);
-        self.send(call).await
+        self.use_tool(DO_NOT_CALL.to_owned(), &parameters).await
     }
 
-    fn take_tool_result(&mut self, tool_call_id: &str, result: String, is_error: bool) {
-        if self.tool_call.as_deref() != Some(tool_call_id) {
-            return;
-        }
-        self.tool_call = None;
+    async fn take_tool_result(
+        &mut self,
+        tool_call_id: &str,
+        result: String,
+        is_error: bool,
+    ) -> Step {
+        let used = self.tool_call.take_if(|used| used.id == tool_call_id);
+        let Some(ToolInUse { name, .. }) = used else {
+            return Ok(());
+        };
         self.facts.tools.push(ToolFacts {
-            name: DO_NOT_CALL,
+            name,
             result,
             is_error,
         });
         self.simulation
             .ledger
             .conversation_changed(self.facts.clone());
-        if !self.is_farewell_said {
-            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+        if self.is_farewell_said {
+            return Ok(());
         }
+        self.go_on().await
     }
 
     fn note(&mut self, speaker: Speaker, text: &str, event_id: u64) {

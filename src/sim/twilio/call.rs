@@ -1,6 +1,9 @@
 //! One call as the carrier keeps it: the order, the state, the JSON resource.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -82,6 +85,8 @@ pub struct CallState {
     pub ended_at: Option<Timestamp>,
     pub updated_at: Timestamp,
     pub answered_by: Option<&'static str>,
+    /// How long the call may last from the answer.
+    pub time_limit: Duration,
     next_sequence: u32,
 }
 
@@ -113,6 +118,7 @@ impl Call {
             ended_at: None,
             updated_at: placement.created_at,
             answered_by: None,
+            time_limit: placement.order.time_limit,
             next_sequence: 0,
         };
         let call = Self {
@@ -221,6 +227,11 @@ impl Call {
     /// Hands new instructions to the call's task; false when it takes no more.
     pub fn redirect(&self, source: Source) -> bool {
         self.redirects.try_send(source).is_ok()
+    }
+
+    /// From now on the call may last so long from the answer.
+    pub fn limit_to(&self, length: Duration) {
+        self.lock().time_limit = length;
     }
 
     fn change(&self, now: Timestamp, change: impl FnOnce(&mut CallState)) {

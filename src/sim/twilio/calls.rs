@@ -180,6 +180,7 @@ fn facts(call: &Call) -> CallFacts {
         outcome: None,
         beeps_at: None,
         announcements: Vec::new(),
+        transfers: Vec::new(),
     }
 }
 
@@ -228,6 +229,9 @@ fn redirect(simulation: &Simulation, call: &Call, fields: &Fields) -> Result<(),
     if call.status() != Status::InProgress || !call.redirect(source) {
         let message = "Call is not in-progress. Cannot redirect.";
         return Err(Refusal::bad_request(21220, message));
+    }
+    if let Some(seconds) = fields.get("TimeLimit").and_then(|text| text.parse().ok()) {
+        call.limit_to(Duration::from_secs(seconds));
     }
     Ok(())
 }

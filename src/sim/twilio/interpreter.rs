@@ -10,14 +10,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::Call,
+    call::{API_VERSION, Call},
     fields::Target,
     media,
     request::Source,
-    twiml::{self, Link, Verb},
+    status_callback::notify,
+    twiml::{self, Dial, Link, Verb},
     webhook::{self, WebhookFailure, call_fields, field},
 };
-use crate::sim::{callee::Reaction, ledger::Announcement, mouth::Mouth, simulation::Simulation};
+use crate::sim::{
+    callee::Reaction,
+    ledger::{Announcement, TransferFacts},
+    mouth::Mouth,
+    simulation::Simulation,
+};
 
 /// The answered call that a document runs on.
 pub struct Line<'a> {
@@ -217,15 +223,15 @@ async fn run_verb(line: &mut Line<'_>, verb: Verb, over: &CancellationToken) -> 
                 Some(_) | None => Flow::NextVerb,
             }
         }
-        Verb::Dial {
-            number,
-            timeout,
-            action,
-        } => {
-            let fields = dial(line, &number, timeout, over).await;
-            match action {
-                Some(link) if !over.is_cancelled() => follow(line, &link, fields),
-                Some(_) | None => Flow::NextVerb,
+        Verb::Dial(order) => {
+            let fields = dial(line, &order, over).await;
+            match order.action {
+                Some(link) if over.is_cancelled() => {
+                    tell_in_vain(line, &link, fields);
+                    Flow::End
+                }
+                Some(link) => follow(line, &link, fields),
+                None => Flow::NextVerb,
             }
         }
     }
@@ -289,47 +295,111 @@ fn with_absolute_url(line: &Line<'_>, mut stream: twiml::Stream) -> twiml::Strea
     stream
 }
 
-/// Calls a second person and, if they answer, lets both talk; returns the fields of the outcome.
-async fn dial(
-    line: &Line<'_>,
-    number: &str,
-    ring_timeout: Duration,
-    over: &CancellationToken,
-) -> Vec<(String, String)> {
-    let simulation = line.simulation;
-    let n_earlier = simulation.exchange.count_call_to(number);
-    let ring_timeout = simulation.pace.shorten(ring_timeout);
-    let (status, ring, talk) = match simulation.script(number, n_earlier).reaction {
-        Reaction::PicksUp { after, .. } if after < ring_timeout => (
-            "completed",
-            after,
-            simulation.pace.shorten(TRANSFERRED_TALK),
-        ),
-        Reaction::PicksUp { .. } | Reaction::NeverAnswers => {
-            ("no-answer", ring_timeout, Duration::ZERO)
+/// What became of a second person's call is told also when the first has hung up; the answer does not
+/// matter then.
+fn tell_in_vain(line: &Line<'_>, link: &Link, fields: Vec<(String, String)>) {
+    match line.resolve(link) {
+        Ok(target) => {
+            let mut params = call_fields(line.call, "completed");
+            params.extend(fields);
+            notify(line.simulation, target, params);
         }
-        Reaction::Busy { after } => ("busy", after, Duration::ZERO),
-        Reaction::Unreachable { after } => ("failed", after, Duration::ZERO),
-        Reaction::RefusedByCarrier => ("failed", Duration::ZERO, Duration::ZERO),
+        Err(failure) => line.alert(&failure),
+    }
+}
+
+/// Calls a second person and, if they answer, lets both talk; returns the fields of the outcome.
+async fn dial(line: &Line<'_>, order: &Dial, over: &CancellationToken) -> Vec<(String, String)> {
+    let simulation = line.simulation;
+    let n_earlier = simulation.exchange.count_call_to(&order.number);
+    let ring_timeout = simulation.pace.shorten(order.timeout);
+    let (status, ring) = match simulation.script(&order.number, n_earlier).reaction {
+        Reaction::PicksUp { after, .. } if after < ring_timeout => ("completed", after),
+        Reaction::PicksUp { .. } | Reaction::NeverAnswers => ("no-answer", ring_timeout),
+        Reaction::Busy { after } => ("busy", after),
+        Reaction::Unreachable { after } => ("failed", after),
+        Reaction::RefusedByCarrier => ("failed", Duration::ZERO),
     };
-    let began = Instant::now();
-    let _hung_up = over
-        .run_until_cancelled(tokio::time::sleep(ring + talk))
-        .await;
-    let talked = began.elapsed().saturating_sub(ring).min(talk);
+    let leg = simulation.new_sid("CA");
+    let rang = over.run_until_cancelled(tokio::time::sleep(ring)).await;
+    let status = if rang.is_none() { "canceled" } else { status };
+    let mut whispered = None;
+    let mut talked = Duration::ZERO;
+    if status == "completed" {
+        whispered = whisper(line, order, &leg, over).await;
+        let began = Instant::now();
+        let talk = simulation.pace.shorten(TRANSFERRED_TALK);
+        let _hung_up = over.run_until_cancelled(tokio::time::sleep(talk)).await;
+        talked = began.elapsed();
+    }
+    simulation.ledger.transferred(
+        &line.call.sid,
+        TransferFacts {
+            to: order.number.clone(),
+            caller_id: order.caller_id.clone(),
+            whispered,
+            status,
+        },
+    );
+    let is_bridged = status == "completed";
     vec![
-        field("DialCallSid", &simulation.new_sid("CA")),
+        field("DialCallSid", &leg),
         field("DialCallStatus", status),
         field("DialCallDuration", &talked.as_secs().to_string()),
-        field(
-            "DialBridged",
-            if status == "completed" {
-                "true"
-            } else {
-                "false"
-            },
-        ),
+        field("DialBridged", if is_bridged { "true" } else { "false" }),
     ]
+}
+
+/// Asks what the second person is to hear, and lets them hear it. Returns what was said.
+async fn whisper(
+    line: &Line<'_>,
+    order: &Dial,
+    leg: &str,
+    over: &CancellationToken,
+) -> Option<String> {
+    let target = match line.resolve(order.whisper.as_ref()?) {
+        Ok(target) => target,
+        Err(failure) => {
+            line.alert(&failure);
+            return None;
+        }
+    };
+    let from = order.caller_id.as_deref().unwrap_or(&line.call.order.from);
+    let params = [
+        field("CallSid", leg),
+        field("ParentCallSid", &line.call.sid),
+        field("AccountSid", &line.call.account_sid),
+        field("ApiVersion", API_VERSION),
+        field("Direction", "outbound-dial"),
+        field("CallStatus", "in-progress"),
+        field("From", from),
+        field("To", &order.number),
+    ];
+    let asking = webhook::request(line.simulation, &target, &params);
+    let verbs = match over.run_until_cancelled(asking).await? {
+        Ok(answer) => twiml::parse(&answer.body).map_err(|bad| WebhookFailure {
+            code: bad.code,
+            detail: bad.detail,
+        }),
+        Err(failure) => Err(failure),
+    };
+    match verbs {
+        Ok(verbs) => {
+            let mut said = None;
+            for verb in verbs {
+                if let Verb::Say { text } = verb {
+                    let length = SPEECH_PER_CHAR * text.chars().count() as u32;
+                    pass(line, length, over).await;
+                    said = Some(text);
+                }
+            }
+            said
+        }
+        Err(failure) => {
+            line.alert(&failure);
+            None
+        }
+    }
 }
 
 const TRANSFERRED_TALK: Duration = Duration::from_secs(20);

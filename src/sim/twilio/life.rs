@@ -178,7 +178,7 @@ async fn talk(
         () = call.hang_up.cancelled() => false,
         () = gone.cancelled() => false,
         () = sleep(person.patience) => false,
-        () = sleep(call.order.time_limit) => {
+        () = reach_limit(call) => {
             simulation.ledger.alert(32015, "the call reached its time limit");
             false
         }
@@ -188,6 +188,18 @@ async fn talk(
         tracing::debug!("a document did not end with its call");
     }
     Ending::new(Status::Completed, 200)
+}
+
+/// Waits until the call that was just answered has lasted as long as it may, which may change.
+async fn reach_limit(call: &Call) {
+    let answered = Instant::now();
+    loop {
+        let limit = call.state().time_limit;
+        sleep_until(answered + limit).await;
+        if call.state().time_limit <= limit {
+            return;
+        }
+    }
 }
 
 /// How long after the beep the detection is sure of it.

@@ -24,11 +24,18 @@ pub enum Verb {
         stream: Stream,
         action: Option<Link>,
     },
-    Dial {
-        number: String,
-        timeout: Duration,
-        action: Option<Link>,
-    },
+    Dial(Dial),
+}
+
+/// A second person who is called and joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial {
+    pub number: String,
+    pub caller_id: Option<String>,
+    pub timeout: Duration,
+    /// What that person hears first is asked for there.
+    pub whisper: Option<Link>,
+    pub action: Option<Link>,
 }
 
 /// An address in a document; it may be relative to the document's own.
@@ -144,19 +151,21 @@ fn read_connect(element: &Element) -> Result<Verb, BadDocument> {
 }
 
 fn read_dial(element: &Element) -> Result<Verb, BadDocument> {
-    let number = match element.children.as_slice() {
-        [] => element.text.trim(),
-        [noun] if noun.name == "Number" => noun.text.trim(),
+    let (number, whisper) = match element.children.as_slice() {
+        [] => (element.text.trim(), None),
+        [noun] if noun.name == "Number" => (noun.text.trim(), noun.link("url", "method", 13224)?),
         [noun, ..] => {
             let detail = format!("<Dial><{}> is not simulated", noun.name);
             return Err(BadDocument::new(12200, detail));
         }
     };
-    Ok(Verb::Dial {
+    Ok(Verb::Dial(Dial {
         number: number.to_owned(),
+        caller_id: element.attribute("callerId").map(str::to_owned),
         timeout: Duration::from_secs(element.number("timeout", 30, 13212)?),
+        whisper,
         action: element.link("action", "method", 13240)?,
-    })
+    }))
 }
 
 #[derive(Debug, Default)]
@@ -325,15 +334,22 @@ mod tests {
 
     #[test]
     fn dial_takes_a_number_as_text_or_noun() {
-        let number = |text| match parse(text).unwrap().remove(0) {
-            Verb::Dial { number, .. } => number,
+        let dial = |text| match parse(text).unwrap().remove(0) {
+            Verb::Dial(dial) => dial,
             other => panic!("{other:?}"),
         };
+        let plain = dial("<Response><Dial>+15005550011</Dial></Response>");
         assert_eq!(
-            number("<Response><Dial>+15005550011</Dial></Response>"),
-            "+15005550011"
+            (plain.number.as_str(), plain.whisper),
+            ("+15005550011", None)
         );
-        let noun = "<Response><Dial><Number>+15005550012</Number></Dial></Response>";
-        assert_eq!(number(noun), "+15005550012");
+        let noun = dial(
+            r#"<Response><Dial callerId="+15005550006" timeout="9"><Number url="https://d/w">
+            +15005550012</Number></Dial></Response>"#,
+        );
+        assert_eq!(noun.number, "+15005550012");
+        assert_eq!(noun.whisper.unwrap().url, "https://d/w");
+        assert_eq!(noun.caller_id.as_deref(), Some("+15005550006"));
+        assert_eq!(noun.timeout, Duration::from_secs(9));
     }
 }

@@ -29,8 +29,8 @@ use crate::sim::{
         },
         voice,
     },
-    config::AudioFormat,
-    ledger::ConversationFacts,
+    config::{AudioFormat, ToolUse},
+    ledger::{ConversationFacts, ToolFacts},
     simulation::Simulation,
     tone::{SILENCE, Saying},
 };
@@ -111,6 +111,9 @@ struct Talk {
     saying: Option<String>,
     is_last: bool,
     turn: u64,
+    /// Tools that it is still to use, and the one of which nothing was heard yet.
+    tools: VecDeque<ToolUse>,
+    tool_in_use: Option<String>,
 }
 
 impl Talk {
@@ -149,6 +152,8 @@ impl Talk {
             saying: None,
             is_last: false,
             turn: 0,
+            tools: agent.tools.iter().cloned().collect(),
+            tool_in_use: None,
             simulation,
             call,
             socket,
@@ -272,18 +277,20 @@ impl Talk {
                 self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
                 self.listen(&audio).await
             }
-            Message::Text(text) => self.obey(&text),
+            Message::Text(text) => self.obey(&text).await,
             Message::Close(_) => Err(GONE),
             Message::Ping(_) | Message::Pong(_) => Ok(()),
         }
     }
 
-    fn obey(&mut self, text: &str) -> Step {
+    async fn obey(&mut self, text: &str) -> Step {
         let message: Value = serde_json::from_str(text).unwrap_or_default();
         match message["type"].as_str() {
             Some("end-call") => return Err("manually-canceled"),
             Some("add-message") if message["triggerResponseEnabled"] != false => {
-                self.reply_soon();
+                let content = message["message"]["content"].as_str().unwrap_or_default();
+                self.take_tool_result(content);
+                return self.go_on().await;
             }
             Some("add-message") => {
                 let text = message["message"]["content"].as_str().unwrap_or_default();
@@ -295,6 +302,42 @@ impl Talk {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the client says of a tool, if it does: this transport has no message for results.
+    fn take_tool_result(&mut self, content: &str) {
+        let said = |name: &mut String| content.starts_with(&format!("The tool {name} "));
+        if let Some(name) = self.tool_in_use.take_if(said) {
+            self.facts.tools.push(ToolFacts {
+                name,
+                result: content.to_owned(),
+                is_error: content.contains("was refused"),
+            });
+            self.simulation
+                .ledger
+                .conversation_changed(self.facts.clone());
+        }
+    }
+
+    /// Uses the next tool, or thinks about a reply.
+    async fn go_on(&mut self) -> Step {
+        let Some(tool) = self.tools.pop_front() else {
+            self.reply_soon();
+            return Ok(());
+        };
+        if let Some(text) = tool.says {
+            self.say(text).await?;
+        }
+        self.use_tool(tool.name, &tool.parameters).await
+    }
+
+    async fn use_tool(&mut self, name: String, arguments: &Value) -> Step {
+        let id = self.simulation.new_sid("call_");
+        let function = json!({"name": name, "arguments": arguments});
+        let calls = json!([{"id": id, "type": "function", "function": function}]);
+        let call = json!({"toolCallList": calls, "toolWithToolCallList": []});
+        self.tool_in_use = Some(name);
+        self.tell("tool-calls", call).await
     }
 
     fn reply_soon(&mut self) {
@@ -351,6 +394,9 @@ impl Talk {
         self.speech_update("user", "stopped").await?;
         let output = json!({"messages": [], "messagesOpenAIFormatted": []});
         self.tell("conversation-update", output).await?;
+        if self.tool_in_use.is_none() {
+            return self.go_on().await;
+        }
         self.reply_soon();
         Ok(())
     }
@@ -359,11 +405,8 @@ impl Talk {
     async fn be_refused(&mut self) -> Step {
         let reason = self.dialogue.refusal();
         self.hear_out(reason).await?;
-        let id = self.simulation.new_sid("call_");
-        let function = json!({"name": "do_not_call", "arguments": {"reason": reason}});
-        let calls = json!([{"id": id, "type": "function", "function": function}]);
-        let call = json!({"toolCallList": calls, "toolWithToolCallList": []});
-        self.tell("tool-calls", call).await
+        let arguments = json!({ "reason": reason });
+        self.use_tool("do_not_call".to_owned(), &arguments).await
     }
 
     fn note(&mut self, is_of_user: bool, text: &str) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fault::{FaultShape, OutcomeShape, party_option},
+    fault::{FaultShape, OutcomeShape, PartyShape, party_option},
     record,
     report::report_option,
     suppression::registers,
@@ -14,8 +14,10 @@ use super::{
 use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, CallFacts, Party, Recording, ReleaseReason},
+    disposition::Disposition,
     enrollment::CallRecord,
     erasure::KeptNumber,
+    follow_up::FollowUp,
     ids::{
         AgentVendor, AttemptId, CallSid, CampaignId, ContactId, ConversationId, RecordingSid,
         StreamSid, TenantId,
@@ -27,6 +29,7 @@ use crate::domain::{
     register::Registers,
     report::AgentReport,
     rules::DecisionRecord,
+    transfer::{Transfer, TransferEnd, TransferResult},
 };
 
 record!(
@@ -248,6 +251,107 @@ mod recording_option {
     }
 }
 
+/// How the agent sees a call.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Disposition", rename_all = "camelCase")]
+pub struct DispositionShape {
+    #[serde(rename = "disposition")]
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(with = "millis")]
+    at: Timestamp,
+}
+
+/// A callee's wish to be called again.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FollowUp", rename_all = "camelCase")]
+pub struct FollowUpShape {
+    #[serde(with = "millis")]
+    at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(with = "millis")]
+    wished_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Transfer", rename_all = "camelCase")]
+struct TransferShape {
+    #[serde(with = "text")]
+    to: PhoneNumber,
+    #[serde(with = "PartyShape")]
+    by: Party,
+    #[serde(with = "millis")]
+    at: Timestamp,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "millis_option"
+    )]
+    joined_at: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "transfer_end_option"
+    )]
+    end: Option<TransferEnd>,
+}
+
+/// How a handing over ended.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TransferEnd", rename_all = "camelCase")]
+pub struct TransferEndShape {
+    #[serde(with = "TransferResultShape")]
+    result: TransferResult,
+    #[serde(rename = "talkedMs", with = "duration_ms_option")]
+    talked: Option<Duration>,
+}
+
+/// A result by its name.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TransferResult", rename_all = "camelCase")]
+pub enum TransferResultShape {
+    Answered,
+    Busy,
+    NoAnswer,
+    Failed,
+    Canceled,
+    Refused,
+}
+
+/// A value in its shape, or null.
+macro_rules! option_in_shape {
+    ($name:ident, $value:ty, $shape:literal) => {
+        mod $name {
+            use serde::{Deserializer, Serializer};
+
+            use super::*;
+
+            #[derive(Serialize, Deserialize)]
+            struct Value(#[serde(with = $shape)] $value);
+
+            pub fn serialize<S: Serializer>(
+                value: &Option<$value>,
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
+                value.clone().map(Value).serialize(to)
+            }
+
+            pub fn deserialize<'de, D: Deserializer<'de>>(
+                from: D,
+            ) -> Result<Option<$value>, D::Error> {
+                Ok(Option::<Value>::deserialize(from)?.map(|value| value.0))
+            }
+        }
+    };
+}
+
+option_in_shape!(disposition_option, Disposition, "DispositionShape");
+option_in_shape!(follow_up_option, FollowUp, "FollowUpShape");
+option_in_shape!(transfer_option, Transfer, "TransferShape");
+option_in_shape!(transfer_end_option, TransferEnd, "TransferEndShape");
+
 /// Facts that are not known are left out: most of a call's life has few.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "CallFacts", rename_all = "camelCase")]
@@ -324,6 +428,24 @@ struct FactsShape {
         with = "report_option"
     )]
     report: Option<AgentReport>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "disposition_option"
+    )]
+    disposition: Option<Disposition>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "follow_up_option"
+    )]
+    follow_up: Option<FollowUp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "transfer_option"
+    )]
+    transfer: Option<Transfer>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -20,11 +20,12 @@ use crate::domain::{
     machine::{DetectionMode, HeldRule, MachinePolicy, Message, OnMachine, Tuning},
     outcome::{Fault, RetryKind},
     pacing::{CallRate, PacingLimits, Ramp},
-    phone::Region,
+    phone::{PhoneNumber, Region},
     profile::Share,
     retry::{RetryDelay, RetryPolicy, RetryRule},
     step::{Silence, Step, VoiceCall},
     text::Template,
+    transfer::TransferPolicy,
 };
 
 record!(
@@ -137,6 +138,8 @@ struct VoiceCallShape {
     is_recorded: bool,
     #[serde(with = "MachinesShape", default)]
     machines: MachinePolicy,
+    #[serde(default, with = "transfer_option")]
+    transfer: Option<TransferPolicy>,
     #[serde(default)]
     spoken_language: Option<String>,
 }
@@ -215,6 +218,40 @@ struct TuningShape {
     speech_end: Option<Duration>,
     #[serde(rename = "silenceMs", with = "duration_ms_option")]
     silence: Option<Duration>,
+}
+
+/// To whom callees are handed over, or null.
+mod transfer_option {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "TransferPolicy", rename_all = "camelCase")]
+    struct Shape {
+        #[serde(with = "text")]
+        to: PhoneNumber,
+        #[serde(with = "template_option")]
+        whisper: Option<Template>,
+        #[serde(with = "text_option")]
+        caller_id: Option<PhoneNumber>,
+        #[serde(with = "template_option")]
+        sentence: Option<Template>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Value(#[serde(with = "Shape")] TransferPolicy);
+
+    pub fn serialize<S: Serializer>(
+        policy: &Option<TransferPolicy>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        policy.clone().map(Value).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<TransferPolicy>, D::Error> {
+        Ok(Option::<Value>::deserialize(from)?.map(|value| value.0))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attempt::AnsweredByShape,
+    attempt::{AnsweredByShape, TransferResultShape},
     fault::{PartyShape, party_option},
     record,
     report::verdict_option,
@@ -18,8 +18,10 @@ use crate::domain::{
     event::{Event, EventKind, Moment, TranscriptLine},
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
+    phone::PhoneNumber,
     report::AgentVerdict,
     suppression::SuppressionSource,
+    transfer::TransferResult,
 };
 
 record!(
@@ -131,6 +133,27 @@ enum MomentShape {
     Recorded {
         #[serde(rename = "durationMs", with = "duration_ms_option")]
         duration: Option<Duration>,
+    },
+    Disposed {
+        disposition: String,
+        note: Option<String>,
+    },
+    FollowUpWished {
+        #[serde(with = "millis")]
+        at: Timestamp,
+        note: Option<String>,
+    },
+    Transferring {
+        #[serde(with = "text")]
+        to: PhoneNumber,
+        #[serde(with = "PartyShape")]
+        by: Party,
+    },
+    TransferJoined,
+    TransferEnded {
+        #[serde(with = "TransferResultShape")]
+        result: TransferResult,
+        seconds: Option<u64>,
     },
     MediaEnded {
         #[serde(with = "party_option")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attempt::AnsweredByShape,
+    attempt::{AnsweredByShape, DispositionShape, FollowUpShape, TransferEndShape},
     fault::{FaultShape, party_option},
     record,
     report::ReportShape,
@@ -15,11 +15,14 @@ use crate::{
     domain::{
         Timestamp,
         attempt::Party,
+        disposition::Disposition,
+        follow_up::FollowUp,
         ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid, TenantId},
         machine::AnsweredBy,
         outcome::Fault,
         report::AgentReport,
         signal::{CallEnd, Signal, SignalKind},
+        transfer::TransferEnd,
     },
     store::InboxEntry,
 };
@@ -89,6 +92,10 @@ enum KindShape {
         by: AnsweredBy,
         is_asking: bool,
     },
+    Disposed(#[serde(with = "DispositionShape")] Disposition),
+    FollowUpWished(#[serde(with = "FollowUpShape")] FollowUp),
+    TransferJoined,
+    TransferEnded(#[serde(with = "TransferEndShape")] TransferEnd),
     AgentFailed {
         detail: String,
     },

@@ -5,7 +5,9 @@ use crate::domain::{
     Timestamp,
     attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
     campaign::{CampaignStatus, PauseReason, tests::campaign},
+    disposition::Disposition,
     enrollment::{CallRecord, Enrollment, EnrollmentState},
+    follow_up::FollowUp,
     ids::{AttemptId, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
     machine::{AnsweredBy, Detected, MachinePolicy, Message, OnMachine},
     outcome::{Fault, FaultClass, Outcome, RetryKind},
@@ -14,8 +16,11 @@ use crate::domain::{
     profile::Share,
     retry::RetryDelay,
     rules::{DecisionRecord, Rule},
+    signal::{Signal, SignalKind},
     step::Step,
+    transfer::{Transfer, TransferEnd, TransferPolicy, TransferResult},
 };
+use crate::store::InboxEntry;
 
 const NOW: Timestamp = Timestamp::constant(1_760_000_000, 123_000_000);
 
@@ -263,6 +268,81 @@ fn what_is_done_about_machines_reads_back() {
         let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
         assert_eq!(read.0, campaign);
     }
+}
+
+#[test]
+fn what_agents_ask_for_reads_back_from_both_stores() {
+    let end = TransferEnd {
+        result: TransferResult::NoAnswer,
+        talked: Some(Duration::from_millis(1500)),
+    };
+    let transfer = |joined_at, end| Transfer {
+        to: "+12025550199".parse().unwrap(),
+        by: Party::Agent,
+        at: NOW,
+        joined_at,
+        end,
+    };
+    for (note, transfer) in [
+        (None, transfer(None, None)),
+        (Some("a note".to_owned()), transfer(Some(NOW), Some(end))),
+    ] {
+        let mut attempt = attempt(AttemptState::Reserved);
+        attempt.facts.disposition = Some(Disposition {
+            name: "interested".to_owned(),
+            note: note.clone(),
+            at: NOW,
+        });
+        attempt.facts.follow_up = Some(FollowUp {
+            at: NOW,
+            note,
+            wished_at: NOW,
+        });
+        attempt.facts.transfer = Some(transfer);
+        let owner = enrollment(EnrollmentState::Open {
+            attempt: attempt.clone(),
+            check_at: NOW,
+        });
+        let call = CallDocument(CallRecord::of(&owner, &attempt));
+        let json = from_json::<CallDocument>("call", &to_json(&call)).unwrap();
+        assert_eq!(json.0, call.0);
+        let document = bson::serialize_to_vec(&call).unwrap();
+        let bson: CallDocument = bson::deserialize_from_slice(&document).unwrap();
+        assert_eq!(bson.0, call.0);
+        for kind in [
+            SignalKind::Disposed(attempt.facts.disposition.unwrap()),
+            SignalKind::FollowUpWished(attempt.facts.follow_up.unwrap()),
+            SignalKind::TransferJoined,
+            SignalKind::TransferEnded(end),
+        ] {
+            let sid = None;
+            let entry = InboxEntry {
+                key: "key".to_owned(),
+                tenant: TenantId::DEFAULT,
+                attempt: attempt.id,
+                received_at: NOW,
+                signal: Signal { sid, at: NOW, kind },
+            };
+            let json = to_json(&InboxRecord(entry.clone()));
+            let read = from_json::<InboxRecord>("signal", &json).unwrap();
+            assert_eq!(read.0, entry);
+        }
+    }
+}
+
+#[test]
+fn who_takes_transferred_calls_reads_back() {
+    let mut campaign = campaign(CampaignStatus::Draft);
+    let Step::VoiceCall(call) = &mut campaign.steps[0];
+    call.transfer = Some(TransferPolicy {
+        to: "+12025550199".parse().unwrap(),
+        whisper: Some(crate::domain::text::Template::parse("Hi {{name}}").unwrap()),
+        caller_id: Some("+12025550100".parse().unwrap()),
+        sentence: None,
+    });
+    let json = to_json(&CampaignRecord(campaign.clone()));
+    let read = from_json::<CampaignRecord>("campaign", &json).unwrap();
+    assert_eq!(read.0, campaign);
 }
 
 #[test]

@@ -23,9 +23,11 @@ use crate::{
         machine::{Detection, Speech, Tuning},
         phone::PhoneNumber,
         signal::SignalKind,
+        transfer::TransferPolicy,
     },
     telephony::{
         BoxError, CallReport, CallRequest, Carrier, CarrierError, ListedCall, RecordedAudio,
+        TransferRequest,
     },
 };
 
@@ -395,6 +397,28 @@ impl Carrier for TwilioCarrier {
         if reply.means_over() {
             return Ok(());
         }
+        reply.read::<CallResource>(rand::random()).map(|_call| ())
+    }
+
+    /// Replaces the instructions that the call runs by, and its greatest length: two people talk for
+    /// as long as they like. A call that is over is not handed over to anybody.
+    async fn transfer(&self, sid: &CallSid, request: &TransferRequest) -> Result<(), CarrierError> {
+        let url = self.url(&format!("Calls/{sid}"));
+        let callbacks = &self.config.callbacks;
+        let document = twiml::transfer(
+            request.to.as_str(),
+            request.from.as_str(),
+            &callbacks.transfer(request.attempt),
+            &callbacks.whisper(request.attempt),
+        );
+        let limit = TransferPolicy::RING + TransferPolicy::LENGTH;
+        let form = [
+            ("Twiml", document),
+            ("TimeLimit", limit.as_secs().to_string()),
+        ];
+        let reply = self
+            .send_repeatable(|| self.client.post(url.clone()).form(&form))
+            .await?;
         reply.read::<CallResource>(rand::random()).map(|_call| ())
     }
 }

@@ -394,3 +394,24 @@ async fn a_call_is_spoken_on_unless_it_is_over() {
     );
     assert!(request.contains("%3CPlay%3Ehttps%3A%2F%2Fa.example%2F1.mp3"));
 }
+
+#[tokio::test]
+async fn a_call_is_transferred_by_other_instructions_and_one_that_is_over_is_not() {
+    let answers = [
+        (200, r#"{"sid":"CA1","status":"in-progress"}"#),
+        (400, r#"{"code":21220,"message":"Call is not in-progress"}"#),
+    ];
+    let (carrier, script) = carrier(&answers).await;
+    let request = TransferRequest {
+        attempt: "att_00000000000000000000000000000007_2".parse().unwrap(),
+        to: "+15005550009".parse().unwrap(),
+        from: "+15005550006".parse().unwrap(),
+    };
+    carrier.transfer(&sid(), &request).await.unwrap();
+    assert!(carrier.transfer(&sid(), &request).await.is_err());
+    let asked = &asked(&script)[0];
+    assert!(asked.contains("Calls/CA1.json Twiml=%3C%3Fxml"), "{asked}");
+    assert!(asked.contains("callerId%3D%22%2B15005550006%22"), "{asked}");
+    assert!(asked.contains("%2Ftransfer%2Fatt_00000000000000000000000000000007_2"));
+    assert!(asked.ends_with("&TimeLimit=14430"), "{asked}");
+}

@@ -10,7 +10,7 @@ use std::{
 
 use minijinja::{AutoEscape, Environment, context, value::Value};
 
-use crate::domain::machine::Speech;
+use crate::domain::{machine::Speech, transfer::TransferPolicy};
 
 /// The content type under which Twilio takes instructions.
 pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
@@ -27,6 +27,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("hangup", include_str!("../../../twiml/hangup.xml")),
         ("play", include_str!("../../../twiml/play.xml")),
         ("say", include_str!("../../../twiml/say.xml")),
+        ("transfer", include_str!("../../../twiml/transfer.xml")),
+        ("whisper", include_str!("../../../twiml/whisper.xml")),
     ] {
         templates
             .add_template(name, source)
@@ -63,6 +65,29 @@ pub fn speech(speech: &Speech) -> String {
     match speech {
         Speech::Text { text, language } => render("say", context! { text, language }),
         Speech::Audio(url) => render("play", context! { url }),
+    }
+}
+
+/// Calls a person and joins them to who is on the line.
+///
+/// - `to`, `caller_id`: who is called, and the number that they see.
+/// - `action`: asked for what to do when that is over, whatever became of it.
+/// - `whisper`: asked for what the person hears, once they have answered.
+pub fn transfer(to: &str, caller_id: &str, action: &str, whisper: &str) -> String {
+    let timeout = TransferPolicy::RING.as_secs();
+    let time_limit = TransferPolicy::LENGTH.as_secs();
+    render(
+        "transfer",
+        context! { to, caller_id, action, whisper, timeout, time_limit },
+    )
+}
+
+/// Speaks to a person who is about to be joined; nothing where there is nothing to be said.
+pub fn whisper(speech: Option<&Speech>) -> String {
+    match speech {
+        Some(Speech::Text { text, language }) => render("whisper", context! { text, language }),
+        // What is whispered is always a text.
+        Some(Speech::Audio(_)) | None => render("whisper", context! { text => "" }),
     }
 }
 
@@ -179,6 +204,32 @@ mod tests {
         let document = speech(&Speech::Audio("https://a.example/1?a=1&b=2".to_owned()));
         assert_eq!(names(&document), ["Response", "Play", "Hangup"]);
         assert!(document.contains("<Play>https://a.example/1?a=1&amp;b=2</Play>"));
+    }
+
+    #[test]
+    fn a_person_is_called_hears_the_whisper_and_is_joined() {
+        let document = transfer("+15005550009", "+15005550006", "https://d/t", "https://d/w");
+        let [_, dial, number, _] = elements(&document).try_into().unwrap();
+        assert_eq!((dial.0.as_str(), number.0.as_str()), ("Dial", "Number"));
+        let attribute = |(_, attributes): &Element, name: &str| {
+            let found = attributes.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        assert_eq!(attribute(&dial, "action"), "https://d/t");
+        assert_eq!(attribute(&dial, "callerId"), "+15005550006");
+        assert_eq!(attribute(&dial, "timeout"), "30");
+        assert_eq!(attribute(&number, "url"), "https://d/w");
+        assert!(document.contains(">+15005550009</Number>"), "{document}");
+        for (language, expected) in [(None, "<Say>Ann &amp; Bob"), (Some("en-GB"), "\"en-GB\"")] {
+            let document = whisper(Some(&Speech::Text {
+                text: "Ann & Bob".to_owned(),
+                language: language.map(str::to_owned),
+            }));
+            // The end of the document joins both: nothing may hang up.
+            assert_eq!(names(&document), ["Response", "Say"]);
+            assert!(document.contains(expected), "{document}");
+        }
+        assert_eq!(names(&whisper(None)), ["Response"]);
     }
 
     // proves F-88

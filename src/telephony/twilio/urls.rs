@@ -82,6 +82,16 @@ impl CallbackUrls {
         self.webhook("after", attempt)
     }
 
+    /// Where it is told what became of a transfer, and asked what follows.
+    pub fn transfer(&self, attempt: AttemptId) -> String {
+        self.webhook("transfer", attempt)
+    }
+
+    /// Where it is asked what a person hears who is about to be joined to the callee.
+    pub fn whisper(&self, attempt: AttemptId) -> String {
+        self.webhook("whisper", attempt)
+    }
+
     /// Where recordings are told, as Twilio signs it.
     pub fn recording(&self, attempt: AttemptId) -> String {
         self.webhook("recording", attempt)

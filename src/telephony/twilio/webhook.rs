@@ -11,6 +11,7 @@ use crate::domain::{
     ids::{CallSid, IdError, StreamSid},
     machine::AnsweredBy,
     signal::{Signal, SignalKind},
+    transfer::{TransferEnd, TransferResult},
 };
 
 use super::codes::{EndDetails, UnknownStatus, signal_kind};
@@ -41,6 +42,9 @@ pub enum CallbackError {
     /// A verdict that is not in the documentation; the text is kept.
     #[error("unknown verdict {0:?}")]
     AnsweredBy(String),
+    /// A transfer's result that is not in the documentation; the text is kept.
+    #[error("unknown result of a transfer {0:?}")]
+    DialStatus(String),
     /// A stream event that is not in the documentation; the text is kept.
     #[error("unknown stream event {0:?}")]
     StreamEvent(String),
@@ -194,6 +198,60 @@ pub fn stream_callback(
             kind,
         },
         note: form.text("StreamError").map(str::to_owned),
+    })
+}
+
+/// Reads what became of a transfer, with which the carrier asks what follows.
+pub fn transfer_callback(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<(TransferResult, Callback), CallbackError> {
+    let form = Form(fields);
+    let call = form.call()?;
+    let status = form.required("DialCallStatus")?;
+    let result = match status {
+        "completed" | "answered" => TransferResult::Answered,
+        "busy" => TransferResult::Busy,
+        "no-answer" => TransferResult::NoAnswer,
+        "failed" => TransferResult::Failed,
+        "canceled" => TransferResult::Canceled,
+        _ => return Err(CallbackError::DialStatus(status.to_owned())),
+    };
+    let leg = form.text("DialCallSid").unwrap_or("-");
+    let talked = form.seconds("DialCallDuration");
+    let end = TransferEnd {
+        result,
+        talked: talked.filter(|_| result == TransferResult::Answered),
+    };
+    let callback = Callback {
+        key: format!("twilio:{call}:transfer:{leg}:{status}"),
+        signal: Signal {
+            sid: Some(call),
+            at: received_at,
+            kind: SignalKind::TransferEnded(end),
+        },
+        note: form.text("ErrorMessage").map(str::to_owned),
+    };
+    Ok((result, callback))
+}
+
+/// Reads the question what a person hears who has answered and is about to be joined. The call that it
+/// names first is that person's own.
+pub fn whisper_request(
+    fields: &[(String, String)],
+    received_at: Timestamp,
+) -> Result<Callback, CallbackError> {
+    let form = Form(fields);
+    let leg = form.call()?;
+    let parent = form.text("ParentCallSid");
+    Ok(Callback {
+        key: format!("twilio:{leg}:whisper"),
+        signal: Signal {
+            sid: parent.map(str::parse).transpose()?,
+            at: received_at,
+            kind: SignalKind::TransferJoined,
+        },
+        note: None,
     })
 }
 
@@ -405,6 +463,44 @@ mod tests {
         assert_eq!(awaited, AnsweredBy::Unknown);
         let fields = parse_form(format!("CallSid={CALL}&AnsweredBy=").as_bytes());
         assert_eq!(awaited_verdict(&fields, at(RECEIVED)), Ok(None));
+    }
+
+    #[test]
+    fn what_became_of_a_transfer_is_read_with_its_length_where_people_talked() {
+        for (status, expected) in [
+            ("completed", TransferResult::Answered),
+            ("answered", TransferResult::Answered),
+            ("busy", TransferResult::Busy),
+            ("no-answer", TransferResult::NoAnswer),
+            ("failed", TransferResult::Failed),
+            ("canceled", TransferResult::Canceled),
+        ] {
+            let body = format!(
+                "CallSid={CALL}&DialCallStatus={status}&DialCallSid=CA2&DialCallDuration=42"
+            );
+            let fields = parse_form(body.as_bytes());
+            let (result, callback) = transfer_callback(&fields, at(RECEIVED)).unwrap();
+            assert_eq!(result, expected);
+            assert_eq!(callback.key, format!("twilio:{CALL}:transfer:CA2:{status}"));
+            let was_answered = expected == TransferResult::Answered;
+            let talked = was_answered.then_some(Duration::from_secs(42));
+            let end = TransferEnd { result, talked };
+            assert_eq!(callback.signal.kind, SignalKind::TransferEnded(end));
+        }
+        let unknown = parse_form(format!("CallSid={CALL}&DialCallStatus=asleep").as_bytes());
+        let refused = CallbackError::DialStatus("asleep".to_owned());
+        assert_eq!(transfer_callback(&unknown, at(RECEIVED)), Err(refused));
+    }
+
+    #[test]
+    fn a_person_who_is_to_be_joined_is_not_taken_for_the_callee() {
+        let body = format!("CallSid=CA2&ParentCallSid={CALL}&CallStatus=in-progress");
+        let callback = whisper_request(&parse_form(body.as_bytes()), at(RECEIVED)).unwrap();
+        assert_eq!(callback.key, "twilio:CA2:whisper");
+        assert_eq!(callback.signal.sid, Some(CALL.parse().unwrap()));
+        let alone = parse_form(b"CallSid=CA2");
+        let callback = whisper_request(&alone, at(RECEIVED)).unwrap();
+        assert_eq!(callback.signal.sid, None, "it may be anybody's");
     }
 
     #[test]

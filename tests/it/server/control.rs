@@ -250,7 +250,10 @@ pub async fn an_operator_ends_a_call_and_the_carrier_confirms_it(place: Arc<Plac
     let campaign = world.start_campaign(&list(1..2), json!({})).await;
     world.until_progress(&campaign, "connected", 1).await;
     let call = world.calls_to(&campaign, 1).await.remove(0);
-    assert_eq!(call["allowedActions"], json!(["hangUp", "listen", "hint"]));
+    assert_eq!(
+        call["allowedActions"],
+        json!(["hangUp", "listen", "hint", "transfer"])
+    );
     let path = format!("/calls/{}/hangup", call["id"].as_str().unwrap());
     let asked = world.owner.ask(&path).await;
     assert_eq!(asked.status.as_u16(), 202, "{}", asked.text);

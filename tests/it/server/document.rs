@@ -18,6 +18,8 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/calls/{id}/hangup",
     "POST /api/v1/calls/{id}/hint",
     "GET /api/v1/calls/{id}/listen",
+    "GET /api/v1/calls/{id}/recording",
+    "POST /api/v1/calls/{id}/transfer",
     "GET /api/v1/campaigns",
     "POST /api/v1/campaigns",
     "GET /api/v1/campaigns/active",
@@ -151,12 +153,7 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
                 .ok();
         }
         let answer = ask(&world, &method, &filled).await;
-        let is_expected = if needs_a_talk(&path) {
-            answer == 409
-        } else {
-            (200..300).contains(&answer)
-        };
-        assert!(is_expected, "{method} {filled}: {answer}");
+        assert!(is_expected(&path, answer), "{method} {filled}: {answer}");
         let campaign = world
             .owner
             .get(&format!("/campaigns/{}", draft.campaign))
@@ -181,9 +178,15 @@ pub async fn suppress(owner: &Client, phone: &str) -> String {
     entries["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
-/// Whether a route is about a call in which somebody talks.
-pub fn needs_a_talk(path: &str) -> bool {
-    path.ends_with("/listen") || path.ends_with("/hint")
+/// Whether that is the answer of somebody who may ask, about a call that nobody has answered yet.
+pub fn is_expected(path: &str, status: u16) -> bool {
+    match path.rsplit('/').next() {
+        // Nobody talks.
+        Some("listen" | "hint" | "transfer") => status == 409,
+        // Nothing was recorded.
+        Some("recording") => status == 404,
+        _ => (200..300).contains(&status),
+    }
 }
 
 /// What must be asked of a draft before a route fits it.
@@ -208,6 +211,7 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         }
         ("POST", path) if path.ends_with("/emergency-stop") => Some(json!({"hangUp": true})),
         ("POST", path) if path.ends_with("/hint") => Some(json!({"text": "Be brief"})),
+        ("POST", path) if path.ends_with("/transfer") => Some(json!({"to": "+12025550196"})),
         ("POST", path) if path.ends_with("/lift") => Some(json!({"reason": "by mistake"})),
         ("POST", path) if path.ends_with("/contacts/erase") => {
             Some(json!({"phone": "+12025550195"}))

@@ -65,6 +65,7 @@ pub fn campaign(tenant: TenantId, status: CampaignStatus) -> Campaign {
             silence: Silence::default(),
             is_recorded: false,
             machines: MachinePolicy::default(),
+            transfer: None,
             spoken_language: None,
         })],
         pacing: PacingLimits::default(),

@@ -100,6 +100,12 @@ fn too_many(ledger: &LedgerSnapshot, campaign: &Value, calls: &[&Value]) -> Vec<
         }
     }
     let retry = &campaign["settings"]["retry"];
+    // Whoever wanted to be called again may be, after a talk too.
+    let wished: BTreeSet<&str> = calls
+        .iter()
+        .filter(|call| !call["followUpAt"].is_null())
+        .filter_map(|call| call["sid"].as_str())
+        .collect();
     let mut found = Vec::new();
     for calls in placed.values_mut() {
         calls.sort_by_key(|call| call.created_at);
@@ -107,7 +113,8 @@ fn too_many(ledger: &LedgerSnapshot, campaign: &Value, calls: &[&Value]) -> Vec<
             found.push(format!("{} was called {} times", calls[0].to, calls.len()));
         }
         for n in 1..calls.len() {
-            if !may_follow(retry, &calls[..n]) {
+            let is_wished = wished.contains(calls[n - 1].sid.as_str());
+            if !is_wished && !may_follow(retry, &calls[..n]) {
                 let before = calls[n - 1].outcome.as_deref();
                 found.push(format!("{} was called again after {before:?}", calls[n].to));
             }

@@ -8,7 +8,9 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    agents::{AgentEnd, AgentEvent, BoxError, Dialect, Heard, Piece, Reading},
+    agents::{
+        AgentEnd, AgentEvent, BoxError, Dialect, Heard, Piece, Reading, ToolAnswer, ToolCall,
+    },
     json::Spliced,
     telephony::media::{self, FromCallee, StreamDialect, ToCallee},
 };
@@ -96,6 +98,11 @@ impl Dialect for PlainAgent {
                 text: rest.to_owned(),
                 is_final: false,
             }),
+            "use" => event(AgentEvent::ToolsUsed(vec![ToolCall::read(
+                "tc_1".to_owned(),
+                rest,
+                &serde_json::json!({"disposition": "interested"}),
+            )])),
             "ask" => Reading {
                 heard: Heard::Nothing,
                 answer: Some("answer".to_owned()),
@@ -114,6 +121,10 @@ impl Dialect for PlainAgent {
 
     fn hint(&self, text: &str) -> String {
         format!("hint {text}")
+    }
+
+    fn tool_answer(&self, answer: &ToolAnswer) -> String {
+        format!("answered {} {}", answer.call, answer.text)
     }
 
     fn deadline(&self) -> StdInstant {
