@@ -7,6 +7,7 @@
 pub mod elevenlabs;
 pub mod fleet;
 pub mod link;
+mod opening;
 mod recode;
 pub mod report;
 mod session;
@@ -82,6 +83,13 @@ impl AgentError {
             Self::Unavailable(cause) => cause.to_string(),
         }
     }
+}
+
+/// A vendor's words about trouble, as much of them as helps an operator.
+fn shorten(text: &str) -> String {
+    const MAX_CHARS: usize = 300;
+    let text = text.trim().trim_end_matches('.');
+    text.chars().take(MAX_CHARS).collect()
 }
 
 /// What comes from an agent during a session, in order.

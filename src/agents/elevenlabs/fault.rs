@@ -6,14 +6,11 @@
 use serde_json::Value;
 
 use crate::{
-    agents::{AgentEnd, AgentError},
+    agents::{AgentEnd, AgentError, shorten},
     audio::{Format, Rate},
 };
 
 use super::wire::{ErrorEvent, Metadata};
-
-/// Texts of the vendor are shown up to this many characters.
-const MAX_DETAIL_CHARS: usize = 300;
 
 /// What an HTTP answer other than success means.
 pub(super) fn http_error(status: u16, body: &[u8]) -> AgentError {
@@ -197,14 +194,6 @@ fn quoted(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('\'')?;
     let (inner, _) = rest.split_once('\'')?;
     Some(inner)
-}
-
-fn shorten(text: &str) -> String {
-    text.trim()
-        .trim_end_matches('.')
-        .chars()
-        .take(MAX_DETAIL_CHARS)
-        .collect()
 }
 
 #[cfg(test)]

@@ -25,8 +25,9 @@ use tokio_util::{
 use tracing::debug;
 
 use super::{
-    AgentError, AgentSession, BoxError, Brief, VoiceAgent,
+    AgentError, AgentSession, Brief, VoiceAgent,
     link::{self, AgentLink, LinkError, LinkStream, Prepared},
+    opening::{OPEN_TIMEOUT, in_time, socket_address, transport_error, unavailable},
     session,
 };
 
@@ -40,8 +41,6 @@ use conversation::Conversation;
 pub const VENDOR: &str = "elevenlabs";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From asking for an address to an open socket.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that was prepared may take for the one round trip that is left. Servers close
 /// what stays silent, and networks forget it without a word.
 const PREPARED_TIMEOUT: Duration = Duration::from_secs(2);
@@ -200,33 +199,11 @@ impl VoiceAgent for ElevenLabs {
     }
 }
 
-async fn in_time<T>(opening: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
-    timeout(OPEN_TIMEOUT, opening)
-        .await
-        .unwrap_or_else(|_| Err(unavailable("no connection within 10 s")))
-}
-
 fn link_error(error: LinkError) -> AgentError {
     match error {
         LinkError::Refused { status, body } => fault::http_error(status, &body),
         other => AgentError::Unavailable(other.into()),
     }
-}
-
-/// A signed address as a WebSocket's; some answers give it as HTTP.
-fn socket_address(signed_url: &str) -> String {
-    match signed_url.strip_prefix("http") {
-        Some(rest) => format!("ws{rest}"),
-        None => signed_url.to_owned(),
-    }
-}
-
-fn transport_error(error: reqwest::Error) -> AgentError {
-    AgentError::Unavailable(error.without_url().into())
-}
-
-fn unavailable(why: &'static str) -> AgentError {
-    AgentError::Unavailable(BoxError::from(why))
 }
 
 #[cfg(test)]

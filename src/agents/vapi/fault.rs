@@ -5,10 +5,7 @@
 
 use serde_json::Value;
 
-use crate::agents::{AgentEnd, AgentError};
-
-/// Texts of the vendor are shown up to this many characters.
-const MAX_DETAIL_CHARS: usize = 300;
+use crate::agents::{AgentEnd, AgentError, shorten};
 
 /// What an HTTP answer other than success means.
 pub(super) fn http_error(status: u16, body: &[u8]) -> AgentError {
@@ -111,14 +108,6 @@ pub(super) fn closed(was_ready: bool, frame: Option<(u16, &str)>) -> AgentEnd {
     AgentEnd::Failed {
         detail: format!("no reason was given ({place})"),
     }
-}
-
-fn shorten(text: &str) -> String {
-    text.trim()
-        .trim_end_matches('.')
-        .chars()
-        .take(MAX_DETAIL_CHARS)
-        .collect()
 }
 
 #[cfg(test)]

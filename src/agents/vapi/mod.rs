@@ -23,7 +23,7 @@ use reqwest::{Client, RequestBuilder, Url, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -31,8 +31,9 @@ use tokio_util::{
 use tracing::debug;
 
 use super::{
-    AgentError, AgentSession, BoxError, Brief, VoiceAgent,
+    AgentError, AgentSession, Brief, VoiceAgent,
     link::{self, AgentLink, LinkError, Prepared},
+    opening::{OPEN_TIMEOUT, in_time, socket_address, transport_error, unavailable},
     session,
 };
 use crate::{
@@ -48,8 +49,6 @@ use conversation::Conversation;
 pub const VENDOR: &str = "vapi";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From asking for a call to an open socket.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an assistant's settings are taken for unchanged.
 const SETTINGS_FRESH: Duration = Duration::from_secs(60);
 /// How many assistants' settings are kept.
@@ -268,9 +267,7 @@ impl VoiceAgent for Vapi {
         brief: &Brief,
         _prepared: Option<Prepared>,
     ) -> Result<AgentLink, AgentError> {
-        timeout(OPEN_TIMEOUT, self.link(brief))
-            .await
-            .unwrap_or_else(|_| Err(unavailable("no connection within 10 s")))
+        in_time(self.link(brief)).await
     }
 }
 
@@ -279,22 +276,6 @@ fn link_error(error: LinkError) -> AgentError {
         LinkError::Refused { status, body } => fault::http_error(status, &body),
         other => AgentError::Unavailable(other.into()),
     }
-}
-
-/// The address as a WebSocket's, should it be given as HTTP.
-fn socket_address(address: &str) -> String {
-    match address.strip_prefix("http") {
-        Some(rest) => format!("ws{rest}"),
-        None => address.to_owned(),
-    }
-}
-
-fn transport_error(error: reqwest::Error) -> AgentError {
-    AgentError::Unavailable(error.without_url().into())
-}
-
-fn unavailable(why: &'static str) -> AgentError {
-    AgentError::Unavailable(BoxError::from(why))
 }
 
 #[cfg(test)]

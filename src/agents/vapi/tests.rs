@@ -11,7 +11,7 @@ use axum::{
     routing::{any, get, post},
 };
 use serde_json::json;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use super::*;
 use crate::agents::{AgentEnd, AgentEvent, ToAgent};
