@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lease {
     fencing: Fencing,
+    /// Since when no other process has dispatched for the tenant.
+    since: Timestamp,
     renew_at: Timestamp,
     ends_at: Timestamp,
 }
@@ -38,21 +40,29 @@ impl Core {
             self.forget_lease(tenant);
             return Ok(None);
         };
-        let before = self.lease(tenant).map(|lease| lease.fencing);
-        if before != Some(fencing) {
+        let before = self.lease(tenant);
+        if before.is_none_or(|before| before.fencing != fencing) {
             info!(%tenant, fencing = fencing.0, "dispatching for tenant");
         }
-        if before.is_some_and(|before| before.0 + 1 < fencing.0) {
+        let unbroken = before.filter(|before| fencing.0 <= before.fencing.0 + 1);
+        if before.is_some() && unbroken.is_none() {
             // Another process dispatched in between, while this one was held up.
             self.close_book(tenant);
         }
         let lease = Lease {
             fencing,
+            since: unbroken.map_or(now, |before| before.since),
             renew_at: now + ttl / 3,
             ends_at: now + ttl,
         };
         self.leases().insert(tenant, lease);
         Ok(Some(fencing))
+    }
+
+    /// Since when nobody else has dispatched for the tenant: no other process's request left later. None
+    /// without the lease.
+    pub(super) fn dispatches_since(&self, tenant: TenantId) -> Option<Timestamp> {
+        self.lease(tenant).map(|lease| lease.since)
     }
 
     /// Whether the tenant's lease is this process's at `now`, as far as it remembers.

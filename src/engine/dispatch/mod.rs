@@ -133,6 +133,14 @@ impl Core {
         max(self.settings.horizon, min(wanted, LONGEST_HORIZON))
     }
 
+    /// When the request of another process's start may have left at the latest: within the send window,
+    /// and before its lease ended.
+    fn latest_departure(&self, tenant: TenantId, start: Timestamp) -> Timestamp {
+        let in_window = start + self.settings.send_window;
+        let taken_over = self.dispatches_since(tenant).unwrap_or(in_window);
+        max(start, min(in_window, taken_over))
+    }
+
     /// Remembers how long a round took; the time of a long one wears off.
     fn note_round(&self, took: SignedDuration) {
         let mut round_time = self
@@ -212,7 +220,8 @@ async fn dispatch_tenant(
         rules: wide,
         mut usage,
     } = core.store.outlook(tenant).await?;
-    core.planned.refine(&mut usage);
+    core.planned
+        .refine(&mut usage, |kept| core.latest_departure(tenant, kept));
     let (campaigns, next) = schedule::keep(core, tenant, (scheduled, active), now).await?;
     if halts.in_force().is_some() {
         core.clear_lines(tenant, halts.end_talks()).await?;

@@ -27,15 +27,19 @@ impl PlannedStarts {
     }
 
     /// Puts what was planned in the place of what is on record where that is the same start. Where it is
-    /// another's, the record holds.
-    pub fn refine<'a>(&self, usage: impl IntoIterator<Item = (&'a CampaignId, &'a mut Usage)>) {
+    /// another process's, `departed` says when its request left at the latest: records do not.
+    pub fn refine<'a>(
+        &self,
+        usage: impl IntoIterator<Item = (&'a CampaignId, &'a mut Usage)>,
+        departed: impl Fn(Timestamp) -> Timestamp,
+    ) {
         let planned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (campaign, usage) in usage {
-            if let Some(at) = planned.get(campaign)
-                && usage.last_start == Some(pacing::kept_as(*at))
-            {
-                usage.last_start = Some(*at);
-            }
+            let own = planned.get(campaign).copied();
+            usage.last_start = usage.last_start.map(|kept| match own {
+                Some(own) if kept == pacing::kept_as(own) => own,
+                _ => departed(kept),
+            });
         }
     }
 }
@@ -48,6 +52,7 @@ mod tests {
 
     use super::*;
 
+    const LATE: Duration = Duration::from_millis(500);
     const NOW: Timestamp = Timestamp::constant(1_760_000_000, 0);
 
     fn last_start_after(planned: &PlannedStarts, id: CampaignId, kept: Timestamp) -> Timestamp {
@@ -58,7 +63,7 @@ mod tests {
                 last_start: Some(kept),
             },
         )]);
-        planned.refine(&mut usage);
+        planned.refine(&mut usage, |kept| kept + LATE);
         usage[&id].last_start.unwrap()
     }
 
@@ -75,8 +80,8 @@ mod tests {
         planned.note(mine, None);
         let kept = NOW + Duration::from_millis(7);
         assert_eq!(last_start_after(&planned, mine, kept), at);
-        assert_eq!(last_start_after(&planned, other, kept), kept);
+        assert_eq!(last_start_after(&planned, other, kept), kept + LATE);
         let later = kept + Duration::from_millis(1);
-        assert_eq!(last_start_after(&planned, mine, later), later);
+        assert_eq!(last_start_after(&planned, mine, later), later + LATE);
     }
 }
