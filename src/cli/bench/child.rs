@@ -52,7 +52,7 @@ impl Bridge {
                 command
             }
             (Kind::Node, None) => bail!("there is no Node bridge"),
-            (Kind::Bridge | Kind::Limit | Kind::Library, _) => {
+            (Kind::Bridge | Kind::Limit | Kind::TickedLimit | Kind::Library, _) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command
                     .args(["bench", "media-bridge"])

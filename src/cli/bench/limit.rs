@@ -1,10 +1,15 @@
-//! The limit: as little as a bridge can do. One thread on bare epoll, untimed: whatever came is cut
-//! into messages, its payload is spliced into a frame, and that is written at once. It knows no turns,
-//! keeps no transcript, and breaks where the bridge would mend.
+//! The limit: as little as a bridge can do. One thread on bare epoll: whatever came is cut into messages,
+//! its payload is spliced into a frame, and that is written at once. It knows no turns, keeps no
+//! transcript, and breaks where the bridge would mend.
+//!
+//! Untimed it is woken for each frame; with a tick it sleeps between its rounds as the bridge does, which
+//! shows what a tick is worth on this machine.
 
 use std::{
     io::{self, Read as _, Write as _},
     net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
 };
 
 use mio::{
@@ -66,8 +71,8 @@ struct Pair {
     request: Request,
 }
 
-/// Relays until the process ends; `ready` is told where.
-pub fn run(agent: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+/// Relays until the process ends, in rounds at least `tick` apart; `ready` is told where.
+pub fn run(agent: SocketAddr, tick: Duration, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     poll.registry()
@@ -81,6 +86,7 @@ pub fn run(agent: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> 
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
+        let now = Instant::now();
         for event in events.iter() {
             if event.token() == LISTENER {
                 accept(&listener, &poll, &mut pairs, agent)?;
@@ -98,6 +104,9 @@ pub fn run(agent: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> 
             if done.is_err() {
                 pairs[index] = None;
             }
+        }
+        if !tick.is_zero() {
+            thread::sleep(tick.saturating_sub(now.elapsed()));
         }
     }
 }

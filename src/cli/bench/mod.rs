@@ -53,7 +53,7 @@ pub struct MediaArgs {
     /// Threads of the bridge; one for two processors without it.
     #[arg(long)]
     threads: Option<usize>,
-    /// The bridge's tick in microseconds.
+    /// The tick of the bridge and the ticked limit, in microseconds.
     #[arg(long, default_value_t = 1000)]
     tick_us: u64,
     /// How long the agent takes to accept a connection, in milliseconds.
@@ -84,6 +84,8 @@ pub enum Kind {
     Bridge,
     /// Own framing on bare epoll, untimed: the least that can be done.
     Limit,
+    /// The same with the bridge's tick.
+    TickedLimit,
     /// A relay on tokio-tungstenite.
     Library,
     /// A relay in Node with the ws package.
@@ -91,12 +93,19 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Bridge, Self::Limit, Self::Library, Self::Node];
+    const ALL: [Self; 5] = [
+        Self::Bridge,
+        Self::Limit,
+        Self::TickedLimit,
+        Self::Library,
+        Self::Node,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
             Self::Limit => "limit",
+            Self::TickedLimit => "ticked-limit",
             Self::Library => "library",
             Self::Node => "node",
         }
@@ -120,8 +129,10 @@ async fn serve(args: BridgeArgs) -> anyhow::Result<ExitCode> {
             let tick = Duration::from_micros(args.tick_us);
             bridge::run(agent, args.threads, tick, child::tell_ready).await?;
         }
-        Kind::Limit => {
-            tokio::task::spawn_blocking(move || limit::run(args.agent, child::tell_ready))
+        Kind::Limit | Kind::TickedLimit => {
+            let is_ticked = args.kind == Kind::TickedLimit;
+            let tick = Duration::from_micros(if is_ticked { args.tick_us } else { 0 });
+            tokio::task::spawn_blocking(move || limit::run(args.agent, tick, child::tell_ready))
                 .await??;
         }
         Kind::Library => library::run(args.agent, child::tell_ready).await?,
