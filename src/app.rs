@@ -255,6 +255,7 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
         idle_wait: EngineSettings::default()
             .idle_wait
             .min(config.waits.lease / 4),
+        prices: EngineSettings::default().prices.div_f64(config.waits.speed),
         timing: Timing {
             unplaced_gap: config.limits.unplaced_gap,
             ..at_speed(config.waits.speed)
@@ -278,6 +279,9 @@ fn at_speed(speed: f64) -> Timing {
         unplaced_gap: usual.unplaced_gap,
         refused_gap: shorter(usual.refused_gap, LEAST_LOOK),
         hold: shorter(usual.hold, LEAST_LOOK),
+        verdict: shorter(usual.verdict, LEAST_LOOK),
+        price: shorter(usual.price, LEAST_LOOK),
+        day: usual.day,
     }
 }
 

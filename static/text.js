@@ -14,6 +14,8 @@ export const text = {
   recordingLoad: "Listen to the recording",
   recordingLoads: "The recording is being fetched…",
   recordingLabel: "Recording of the call",
+  priceStates: { awaited: "not told yet", givenUp: "never told" },
+  latencyTitle: "From the callee's last voice to the first audio of this answer",
   noTimeline: "Nothing has happened yet.",
   notFound: "There is no such page.",
   stopTitle: "Stop this campaign?",
@@ -74,6 +76,8 @@ const CONTACT_STATES = { waiting: "Waiting", open: "In a call", finished: "Finis
 
 const SPEAKERS = { agent: "Agent", callee: "Callee" };
 
+const COST_UNITS = { usd: "USD" };
+
 const LINKS = { connecting: "Connecting…", live: "Live", lost: "Not live, reconnecting…" };
 
 const word = (words) => (code) => words[code] ?? code;
@@ -84,6 +88,7 @@ export const callStateWord = word(CALL_STATES);
 export const outcomeWord = word(OUTCOMES);
 export const contactStateWord = word(CONTACT_STATES);
 export const speakerWord = word(SPEAKERS);
+export const costUnitWord = word(COST_UNITS);
 export const linkWord = word(LINKS);
 
 /** "1 row", "2,000 rows". */

@@ -1,6 +1,6 @@
 //! Calls: what became of each attempt.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,13 @@ use crate::{
     domain::{
         attempt::Party,
         enrollment::CallRecord,
-        event::{EventKind, StoredEvent},
+        event::{EventKind, Latency, StoredEvent},
         ids::{AttemptId, CampaignId},
         report::AgentReport,
         transfer::TransferRefused,
     },
     engine::TransferError,
-    realtime::payload::{CallView, TimelineView, TranscriptView},
+    realtime::payload::{self, CallView, TimelineView, TranscriptView},
     store::CallFilter,
 };
 
@@ -39,8 +39,32 @@ pub struct CallDetail {
     pub timeline: Vec<TimelineView>,
     /// What was said, by turn.
     pub transcript: Vec<TranscriptView>,
+    /// How long the agent took to answer; none where no turn of it was measured.
+    pub latency: Option<LatencyView>,
     /// What the agent's vendor told after the call; none before, and of a call without a conversation.
     pub report: Option<ReportView>,
+}
+
+/// How long the agent took to answer: from the callee's last voice to the first audio of the answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyView {
+    /// How many turns were measured.
+    pub turns: usize,
+    /// The turn in the middle.
+    pub median_ms: u64,
+    /// The longest.
+    pub worst_ms: u64,
+}
+
+impl From<Latency> for LatencyView {
+    fn from(latency: Latency) -> Self {
+        Self {
+            turns: latency.n_turns,
+            median_ms: payload::millis(latency.median),
+            worst_ms: payload::millis(latency.worst),
+        }
+    }
 }
 
 /// What the agent's vendor found in the conversation. It changes nothing in how the call ended.
@@ -102,10 +126,14 @@ fn value_of(text: &str) -> Value {
 impl CallDetail {
     /// The call with its events, in order.
     pub fn new(call: &CallRecord, events: &[StoredEvent]) -> Self {
+        let transcript = transcript(events);
+        let turns = transcript.iter().filter_map(|line| line.latency_ms);
+        let latency = Latency::of(turns.map(Duration::from_millis));
         Self {
             call: CallView::from(call),
             timeline: events.iter().filter_map(TimelineView::of).collect(),
-            transcript: transcript(events),
+            latency: latency.map(LatencyView::from),
+            transcript,
             report: call.attempt.facts.report.as_ref().map(ReportView::from),
         }
     }
@@ -169,6 +197,7 @@ async fn list_of(
         enrollment: None,
         open: params.open,
         outcome: params.outcome,
+        ..CallFilter::default()
     };
     let page = state
         .engine

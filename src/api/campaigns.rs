@@ -223,6 +223,7 @@ pub async fn list(
     let filter = CampaignFilter {
         status: params.status,
         search: params.search,
+        ..CampaignFilter::default()
     };
     list_of(&state, caller, &filter, params.limit, params.cursor).await
 }
@@ -236,7 +237,7 @@ pub async fn active(
 ) -> ApiResult<Json<List<CampaignView>>> {
     let filter = CampaignFilter {
         status: Some("active".to_owned()),
-        search: None,
+        ..CampaignFilter::default()
     };
     list_of(&state, caller, &filter, Some(500), None).await
 }

@@ -151,6 +151,7 @@ impl From<EngineError> for ApiError {
             }
             EngineError::Invalid(detail) => Self::invalid(detail),
             EngineError::InCall(detail) => Self::new(StatusCode::CONFLICT, "inCall", detail),
+            EngineError::Gone(detail) => Self::new(StatusCode::GONE, "deleted", detail),
             EngineError::NotYet(detail) => Self::new(StatusCode::CONFLICT, "notYet", detail),
             EngineError::Carrier(error) => {
                 warn!(%error, "the carrier did not do what somebody asked for");

@@ -30,7 +30,7 @@ type Part = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 #[utoipa::path(get, path = "/calls/{id}/recording", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, description = "The whole file", content_type = "audio/x-wav"),
         (status = 206, description = "The part that was asked for", content_type = "audio/x-wav"),
-        (status = 404), (status = 409), (status = 416), (status = 502)))]
+        (status = 404), (status = 409), (status = 410), (status = 416), (status = 502)))]
 pub async fn get(
     caller: Caller,
     State(state): State<ApiState>,

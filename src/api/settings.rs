@@ -1,6 +1,6 @@
 //! A campaign's settings as clients write and read them, and the defaults of what they leave out.
 
-use std::time::Duration;
+use std::{num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -56,6 +56,11 @@ pub struct SettingsBody {
     pub silence: Part<SilenceBody>,
     /// Whether the carrier records both sides of each call. Most places ask for the callee's consent.
     pub record: Option<bool>,
+    /// For how many days recordings are kept, 1 to 3650; then they are deleted at the carrier, also those
+    /// made before this was set. null keeps them.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<u16>)]
+    pub recording_days: Option<Option<u64>>,
     /// What is done about machines that answer; null for nothing.
     #[serde(default, deserialize_with = "part")]
     #[schema(value_type = Option<MachinesBody>)]
@@ -184,6 +189,8 @@ pub struct SettingsView {
     pub silence: SilenceBody,
     /// Whether the carrier records both sides of each call.
     pub record: bool,
+    /// For how many days recordings are kept; null keeps them.
+    pub recording_days: Option<u16>,
     /// What is done about machines that answer.
     pub machines: MachinesBody,
     /// To whom callees are transferred; null for nobody.
@@ -289,6 +296,7 @@ impl SettingsView {
             opt_out_key: call.opt_out_key.map(String::from),
             silence: SilenceBody::from(&call.silence),
             record: call.is_recorded,
+            recording_days: call.recording_days.map(NonZeroU16::get),
             machines: MachinesBody::from(&call.machines),
             transfer: call.transfer.as_ref().map(TransferSettings::from),
             spoken_language: call.spoken_language.clone(),
@@ -330,6 +338,7 @@ pub fn defaults(region: Region, rules: &CampaignRules) -> CampaignEdit {
         opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
         silence: Silence::default(),
         is_recorded: false,
+        recording_days: None,
         machines: MachinePolicy::default(),
         transfer: None,
         spoken_language: None,
@@ -423,6 +432,9 @@ fn change_call(
         call.silence = silence.unwrap_or_default();
     }
     call.is_recorded = body.record.unwrap_or(call.is_recorded);
+    if let Some(days) = body.recording_days {
+        call.recording_days = days.map(recording_days_of).transpose()?;
+    }
     if let Some(body) = &body.machines {
         let machines = body.as_ref().map(conduct::machines_of).transpose()?;
         call.machines = machines.unwrap_or_default();
@@ -434,6 +446,15 @@ fn change_call(
         call.spoken_language = conduct::spoken_language(text)?;
     }
     Ok(())
+}
+
+fn recording_days_of(days: u64) -> ApiResult<NonZeroU16> {
+    let most = VoiceCall::MOST_RECORDING_DAYS;
+    let days = u16::try_from(days).ok().filter(|days| *days <= most);
+    days.and_then(NonZeroU16::new).ok_or_else(|| {
+        let detail = format!("must be from 1 to {most}, or null");
+        ApiError::field("/settings/recordingDays", "outOfRange", detail)
+    })
 }
 
 fn change_pacing(pacing: &mut PacingLimits, body: &SettingsBody) -> ApiResult<()> {
@@ -562,7 +583,9 @@ fn key_of(text: &str) -> ApiResult<char> {
 }
 
 /// A value that is there; null says something else than a field that is left out.
-fn or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+fn or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
@@ -602,14 +625,34 @@ impl From<&Campaign> for CampaignEdit {
 mod tests {
     use super::*;
 
-    fn key_after(settings: &str) -> ApiResult<Option<char>> {
+    fn call_after(settings: &str) -> ApiResult<VoiceCall> {
         let body: SettingsBody = serde_json::from_str(settings).unwrap();
         let base = defaults("US".parse().unwrap(), &CampaignRules::default());
         let edit = edit_with(&base, &base.policy, String::new(), None, None, &body)?;
-        let Some(Step::VoiceCall(call)) = edit.steps.first() else {
+        let Some(Step::VoiceCall(call)) = edit.steps.into_iter().next() else {
             panic!("no voice step");
         };
-        Ok(call.opt_out_key)
+        Ok(call)
+    }
+
+    fn key_after(settings: &str) -> ApiResult<Option<char>> {
+        call_after(settings).map(|call| call.opt_out_key)
+    }
+
+    #[test]
+    fn recordings_are_kept_unless_days_are_asked_for() {
+        let days = |settings: &str| {
+            let call = call_after(&format!(r#"{{"record":true{settings}}}"#));
+            call.map(|call| call.recording_days.map(NonZeroU16::get))
+        };
+        assert_eq!(days("").unwrap(), None);
+        assert_eq!(days(r#","recordingDays":null"#).unwrap(), None);
+        assert_eq!(days(r#","recordingDays":1"#).unwrap(), Some(1));
+        assert_eq!(days(r#","recordingDays":3650"#).unwrap(), Some(3650));
+        for wrong in [0, 3651, 65_536 + 1] {
+            let settings = format!(r#","recordingDays":{wrong}"#);
+            assert!(days(&settings).is_err(), "{wrong}");
+        }
     }
 
     #[test]

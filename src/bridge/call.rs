@@ -17,8 +17,8 @@ use crate::{
 };
 
 use super::{
-    BridgeEnd, BridgeEvent, BridgeSettings, HintRefused, OperatorRequest, audio, tap::Tap,
-    transcript::Transcript, turn::Playback,
+    BridgeEnd, BridgeEvent, BridgeSettings, HintRefused, OperatorRequest, audio, latency::Latency,
+    tap::Tap, transcript::Transcript, turn::Playback,
 };
 
 /// While this much waits for the callee or for reports, nothing more is read from the agent.
@@ -74,6 +74,7 @@ pub(super) struct Call {
     phase: Phase,
     playback: Playback,
     transcript: Transcript,
+    latency: Latency,
     callee_seen_at: Instant,
     /// When the callee's words were last understood.
     callee_spoke_at: Option<Instant>,
@@ -127,6 +128,7 @@ impl Call {
             began: now,
             playback: Playback::default(),
             transcript: Transcript::default(),
+            latency: Latency::new(now),
             callee_seen_at: now,
             callee_spoke_at: None,
             agent_spoke_at: None,
@@ -153,10 +155,11 @@ impl Call {
     /// Looks for a voice in what the callee sends, now and then: a callee may speak for minutes before
     /// the agent's vendor tells a word of it.
     fn listen(&mut self, payload: &str, now: Instant) {
-        if self.settings.limits.silence.is_some() && now >= self.listens_at {
+        if now >= self.listens_at {
             self.listens_at = now + LISTENS_EVERY;
             if audio::is_loud(payload) {
                 self.is_active(now);
+                self.latency.voice(now);
             }
         }
     }
@@ -211,6 +214,7 @@ impl Call {
         if payload.is_empty() || !self.playback.wants(turn) {
             return;
         }
+        let heard_from = now + self.playback.queued(self.elapsed(now));
         let mark = self.playback.send(turn, length, self.elapsed(now));
         if let Some(name) = mark {
             out.tell_callee(ToCallee::Mark(name));
@@ -223,7 +227,11 @@ impl Call {
                 out.play(Cow::Borrowed(piece));
             }
         }
-        self.is_active(now + self.playback.queued(self.elapsed(now)));
+        let heard_to = now + self.playback.queued(self.elapsed(now));
+        self.is_active(heard_to);
+        if let Some(latency) = self.latency.speech(turn, heard_from, heard_to) {
+            report_line(self.transcript.answered_after(turn, latency), out);
+        }
         if self.agent_spoke_at.replace(now).is_none() {
             out.report(BridgeEvent::FirstAudio);
         }
@@ -350,6 +358,7 @@ impl Call {
         let cut = self.playback.interrupt(turn, self.elapsed(now));
         // What was to be played is heard no more.
         self.active_until = now;
+        self.latency.cleared(now);
         silence(out);
         out.report(BridgeEvent::Interrupted);
         for line in self.transcript.cut_short(&cut) {

@@ -10,6 +10,7 @@
 pub mod audio;
 mod call;
 mod channels;
+mod latency;
 mod operator;
 mod outlet;
 pub mod tap;

@@ -535,6 +535,32 @@ async fn an_agent_that_does_not_read_loses_the_oldest_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_long_the_agent_took_to_answer_is_with_its_line() {
+    let mut scene = start_ready().await;
+    let said = |turn, text: &str| AgentEvent::AgentSaid {
+        turn,
+        text: text.to_owned(),
+    };
+    scene.agent.send(spoken(1, SECOND)).await.unwrap();
+    scene.agent.send(said(1, "Hi Ann")).await.unwrap();
+    sleep(2 * SECOND).await;
+    let frame = FromCallee::Audio(speech(audio::FRAME));
+    scene.callee.send(frame).await.unwrap();
+    sleep(Duration::from_millis(700)).await;
+    scene.agent.send(spoken(2, SECOND)).await.unwrap();
+    scene.agent.send(said(2, "It's me")).await.unwrap();
+    let mut lines = Vec::new();
+    while lines.len() < 2 {
+        if let Some(BridgeEvent::Line(line)) = scene.events.recv().await {
+            lines.push((line.turn, line.latency.map(|wait| wait.as_millis())));
+        }
+    }
+    assert_eq!(lines, [(1, None), (2, Some(700))]);
+    scene.stop.cancel();
+    scene.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_and_lines_are_reported_in_order() {
     let mut scene = start_ready().await;
     scene.callee.send(FromCallee::Key('5')).await.unwrap();
@@ -554,6 +580,7 @@ async fn keys_and_lines_are_reported_in_order() {
                 text: text.to_owned(),
                 is_final,
                 interrupted: false,
+                latency: None,
             }))
         );
     }

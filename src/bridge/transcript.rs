@@ -3,7 +3,10 @@
 //! Pure. Lines of both sides share one counter, in the order in which their turns first appeared. A
 //! line that changes is given again under its number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::domain::{attempt::Party, event::TranscriptLine};
 
@@ -17,6 +20,8 @@ pub struct Transcript {
     callee: Option<Line>,
     agent: BTreeMap<u64, AgentLine>,
     cut_short: BTreeSet<u64>,
+    /// How long the callee waited for a turn of the agent.
+    latencies: BTreeMap<u64, Duration>,
 }
 
 #[derive(Debug)]
@@ -29,6 +34,7 @@ struct Line {
 struct AgentLine {
     line: Line,
     interrupted: bool,
+    latency: Option<Duration>,
 }
 
 impl Transcript {
@@ -80,6 +86,17 @@ impl Transcript {
         is_news.then(|| self.set_agent_line(turn, text, true))
     }
 
+    /// The callee waited so long for a turn of the agent. Its text may be known by now, or not.
+    pub fn answered_after(&mut self, turn: u64, latency: Duration) -> Option<TranscriptLine> {
+        self.latencies.insert(turn, latency);
+        if self.latencies.len() > MAX_KEPT_TURNS {
+            self.latencies.pop_first();
+        }
+        let known = self.agent.get_mut(&turn)?;
+        known.latency = Some(latency);
+        Some(known.to_line())
+    }
+
     /// The callee cut these turns of the agent short: part of them was never heard.
     pub fn cut_short(&mut self, turns: &BTreeSet<u64>) -> Vec<TranscriptLine> {
         self.cut_short.extend(turns);
@@ -112,7 +129,11 @@ impl Transcript {
             number,
             text: text.to_owned(),
         };
-        let known = AgentLine { line, interrupted };
+        let known = AgentLine {
+            line,
+            interrupted,
+            latency: self.latencies.get(&turn).copied(),
+        };
         let shown = known.to_line();
         self.agent.insert(turn, known);
         if self.agent.len() > MAX_KEPT_TURNS {
@@ -135,6 +156,7 @@ impl AgentLine {
             text: self.line.text.clone(),
             is_final: true,
             interrupted: self.interrupted,
+            latency: self.latency,
         }
     }
 }
@@ -146,6 +168,7 @@ fn callee_line(number: u32, text: &str, is_final: bool) -> TranscriptLine {
         text: text.to_owned(),
         is_final,
         interrupted: false,
+        latency: None,
     }
 }
 
@@ -208,6 +231,21 @@ mod tests {
             "2 agent: Late text ✂"
         );
         assert_eq!(shown(transcript.agent_said(6, "Next")), "3 agent: Next");
+    }
+
+    #[test]
+    fn how_long_the_callee_waited_is_with_the_turns_line_whichever_comes_first() {
+        let mut transcript = Transcript::default();
+        let wait = Duration::from_millis(700);
+        transcript.agent_said(1, "Hi Ann");
+        let line = transcript.answered_after(1, wait).unwrap();
+        assert_eq!((line.turn, line.latency), (1, Some(wait)));
+        assert_eq!(transcript.answered_after(2, wait), None, "nothing to show");
+        let line = transcript.agent_said(2, "It's me").unwrap();
+        assert_eq!((line.turn, line.latency), (2, Some(wait)));
+        let cut = transcript.agent_corrected(2, "It's").unwrap();
+        assert_eq!((cut.interrupted, cut.latency), (true, Some(wait)));
+        assert_eq!(transcript.agent_said(3, "Bye").unwrap().latency, None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{
     machine::Detected,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
+    price::CarrierPrice,
     report::AgentReport,
     rules::DecisionRecord,
     transfer::Transfer,
@@ -120,12 +121,17 @@ pub struct CallFacts {
     pub media_ended_at: Option<Timestamp>,
     /// Who or what answered, as the carrier's detection says.
     pub answered_by: Option<Detected>,
+    /// For how long after the answer the carrier may listen for a machine while the agent already speaks,
+    /// as it was asked to; none where no verdict comes by itself.
+    pub verdict_within: Option<Duration>,
     /// When the talk began to count as held with a person.
     pub held_at: Option<Timestamp>,
     /// When the carrier was told to leave a message on a machine.
     pub message_at: Option<Timestamp>,
     /// The carrier's recording of it, once there is one.
     pub recording: Option<Recording>,
+    /// What the carrier takes for it; none before its end, and where nobody answered.
+    pub price: Option<CarrierPrice>,
     /// The agent vendor's name for the conversation.
     pub conversation: Option<ConversationId>,
     /// Whose agent joined.
@@ -155,6 +161,10 @@ pub struct Recording {
     pub sid: RecordingSid,
     /// How long it is; none when the carrier does not say.
     pub duration: Option<Duration>,
+    /// When it was told of. It is as old as that.
+    pub told_at: Timestamp,
+    /// When it was deleted at the carrier, because it was older than recordings are kept.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// A side of a call.
@@ -171,6 +181,22 @@ pub enum Party {
 }
 
 impl CallFacts {
+    /// The recording that the carrier keeps.
+    pub fn kept_recording(&self) -> Option<&Recording> {
+        let recording = self.recording.as_ref();
+        recording.filter(|recording| recording.deleted_at.is_none())
+    }
+
+    /// Since when the carrier keeps a recording, if it does.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        self.kept_recording().map(|recording| recording.told_at)
+    }
+
+    /// When the carrier is to be asked for the price, while it is not known.
+    pub fn price_ask_at(&self) -> Option<Timestamp> {
+        self.price.and_then(CarrierPrice::ask_at)
+    }
+
     /// Whether the callee was left without an agent: none ever joined, or it was lost.
     pub fn was_left_alone(&self) -> bool {
         self.conversation.is_none() || self.agent_failure.is_some()

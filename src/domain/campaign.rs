@@ -1,6 +1,6 @@
 //! Campaigns: what is done for whom, and the life they go through.
 
-use std::time::Duration;
+use std::{num::NonZeroU16, time::Duration};
 
 use super::{
     Timestamp,
@@ -325,6 +325,13 @@ impl Campaign {
             .unwrap_or_default()
     }
 
+    /// How many days recordings are kept; none keeps them.
+    pub fn recording_days(&self) -> Option<NonZeroU16> {
+        self.voice_calls()
+            .filter_map(|call| call.recording_days)
+            .min()
+    }
+
     /// The longest that a call may last in any of its steps.
     pub fn longest_call(&self) -> Duration {
         self.voice_calls()
@@ -416,6 +423,7 @@ pub(crate) mod tests {
                 opt_out_key: Some(VoiceCall::OPT_OUT_KEY),
                 silence: Silence::default(),
                 is_recorded: false,
+                recording_days: None,
                 machines: MachinePolicy::default(),
                 transfer: None,
                 spoken_language: None,

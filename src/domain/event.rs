@@ -11,6 +11,7 @@ use super::{
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
     phone::PhoneNumber,
+    price::Price,
     report::AgentVerdict,
     suppression::SuppressionSource,
     transfer::TransferResult,
@@ -116,6 +117,8 @@ pub enum Moment {
         /// Who or what.
         by: AnsweredBy,
     },
+    /// The carrier told no verdict on who or what answered in its time. It counts as unknown.
+    VerdictMissing,
     /// A message is being left on a machine.
     LeavingMessage,
     /// The callee spoke over the agent, and what was not yet heard was discarded.
@@ -141,6 +144,13 @@ pub enum Moment {
     Recorded {
         /// How long it is; none when the carrier does not say.
         duration: Option<Duration>,
+    },
+    /// The carrier deleted the recording, which was older than recordings are kept.
+    RecordingDeleted,
+    /// What the carrier takes for the call.
+    Priced {
+        /// The price; none when it was asked for often enough and not told.
+        price: Option<Price>,
     },
     /// The agent said how it sees the call.
     Disposed {
@@ -202,6 +212,34 @@ pub struct TranscriptLine {
     pub is_final: bool,
     /// Whether the callee cut this turn of the agent short.
     pub interrupted: bool,
+    /// From the callee's last voice to the first audio of this turn of the agent, which answers it: to a
+    /// tenth of a second. None for what answers nothing, such as a greeting.
+    pub latency: Option<Duration>,
+}
+
+/// How long an agent took to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// How many turns were measured.
+    pub n_turns: usize,
+    /// The one in the middle; of an even number the smaller of the two.
+    pub median: Duration,
+    /// The longest.
+    pub worst: Duration,
+}
+
+impl Latency {
+    /// Of the turns of one call; none where none was measured.
+    pub fn of(turns: impl IntoIterator<Item = Duration>) -> Option<Self> {
+        let mut turns: Vec<Duration> = turns.into_iter().collect();
+        turns.sort_unstable();
+        let worst = *turns.last()?;
+        Some(Self {
+            n_turns: turns.len(),
+            median: turns[(turns.len() - 1) / 2],
+            worst,
+        })
+    }
 }
 
 /// An event with its place in the campaign's log.
@@ -226,5 +264,23 @@ impl EventKind {
             | Self::Enrollment { .. }
             | Self::Erased { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calls_latency_is_that_of_its_middle_and_its_worst_turn() {
+        let latency =
+            |turns: &[u64]| Latency::of(turns.iter().map(|ms| Duration::from_millis(*ms)));
+        let shown = |turns: &[u64]| {
+            latency(turns).map(|it| (it.n_turns, it.median.as_millis(), it.worst.as_millis()))
+        };
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[700]), Some((1, 700, 700)));
+        assert_eq!(shown(&[900, 300, 2_000]), Some((3, 900, 2_000)));
+        assert_eq!(shown(&[900, 300, 2_000, 400]), Some((4, 400, 2_000)));
     }
 }

@@ -31,6 +31,14 @@ pub struct Detected {
     pub at: Timestamp,
 }
 
+impl Detected {
+    /// Whether a verdict says more than what is `known`: one that says something takes the place of one
+    /// that says nothing.
+    pub fn is_news(known: Option<Self>, by: AnsweredBy) -> bool {
+        known.is_none_or(|known| known.by == AnsweredBy::Unknown && by != AnsweredBy::Unknown)
+    }
+}
+
 /// What a campaign does about machines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MachinePolicy {
@@ -127,6 +135,8 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// [`Tuning::timeout`] where the carrier decides.
+    pub const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
     /// Least and greatest [`Tuning::timeout`].
     pub const TIMEOUT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(59));
     /// Least and greatest [`Tuning::speech`].
@@ -189,6 +199,12 @@ impl MachinePolicy {
         })
     }
 
+    /// For how long the carrier listens while the agent already speaks; none where it does not.
+    pub fn verdict_within(&self) -> Option<Duration> {
+        let timeout = self.tuning.timeout.unwrap_or(Tuning::USUAL_TIMEOUT);
+        (self.mode == DetectionMode::Async).then_some(timeout)
+    }
+
     /// The text that is left on machines, if one is.
     pub fn text(&self) -> Option<&Template> {
         match &self.on_machine {
@@ -243,6 +259,14 @@ impl MachinePolicy {
             (_, OnMachine::LeaveMessage { message }) => Response::Leave(message),
         }
     }
+}
+
+/// By when a verdict is due that was not told yet; none where it would change nothing any more, or no
+/// verdict comes by itself.
+pub fn verdict_due(facts: &CallFacts) -> Option<Timestamp> {
+    let is_awaited = facts.answered_by.is_none() && facts.held_at.is_none();
+    let (answered_at, within) = facts.answered_at.zip(facts.verdict_within)?;
+    is_awaited.then_some(answered_at + within)
 }
 
 impl AnsweredBy {
@@ -379,6 +403,44 @@ mod tests {
             assert_eq!(policy.is_machine(&facts), is_machine, "{after} s");
             facts.conversation = None;
             assert!(policy.is_machine(&facts), "nobody talked");
+        }
+    }
+
+    // proves F-26
+    #[test]
+    fn a_verdict_is_due_when_the_carrier_has_listened_long_enough() {
+        let mut policy = policy(OnMachine::HangUp);
+        assert_eq!(policy.verdict_within(), Some(seconds(30)));
+        policy.tuning.timeout = Some(seconds(5));
+        let mut facts = CallFacts {
+            verdict_within: policy.verdict_within(),
+            ..CallFacts::default()
+        };
+        assert_eq!(verdict_due(&facts), None, "nobody answered");
+        facts.answered_at = Some(ANSWERED);
+        assert_eq!(verdict_due(&facts), Some(ANSWERED + seconds(5)));
+        facts.held_at = Some(ANSWERED);
+        assert_eq!(verdict_due(&facts), None, "it would change nothing");
+        let mut told = told(AnsweredBy::Unknown, 2);
+        told.verdict_within = policy.verdict_within();
+        assert_eq!(verdict_due(&told), None);
+        for mode in [DetectionMode::Off, DetectionMode::BeforeConnecting] {
+            policy.mode = mode;
+            assert_eq!(policy.verdict_within(), None, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_says_something_takes_the_place_of_one_that_says_nothing() {
+        let known = |by| Some(Detected { by, at: ANSWERED });
+        for by in VERDICTS {
+            let says_something = by != AnsweredBy::Unknown;
+            assert!(Detected::is_news(None, by));
+            assert_eq!(
+                Detected::is_news(known(AnsweredBy::Unknown), by),
+                says_something
+            );
+            assert!(!Detected::is_news(known(AnsweredBy::Human), by));
         }
     }
 

@@ -31,6 +31,7 @@ pub mod pacing;
 pub mod person;
 pub mod phone;
 pub mod place;
+pub mod price;
 pub mod profile;
 pub mod quality;
 pub mod ranges;

@@ -1,6 +1,6 @@
 //! What a campaign does for each contact.
 
-use std::time::Duration;
+use std::{num::NonZeroU16, time::Duration};
 
 use super::{
     enrollment::Enrollment,
@@ -46,6 +46,8 @@ pub struct VoiceCall {
     pub silence: Silence,
     /// Whether the carrier records both sides of each call.
     pub is_recorded: bool,
+    /// For how many days the carrier keeps a recording; none keeps it.
+    pub recording_days: Option<NonZeroU16>,
     /// What is done about machines that answer.
     pub machines: MachinePolicy,
     /// To whom callees are handed over; none where nobody takes them.
@@ -121,6 +123,9 @@ impl VoiceCall {
         Duration::from_secs(900),
         Duration::from_secs(14_400),
     );
+
+    /// The most days that may be asked for.
+    pub const MOST_RECORDING_DAYS: u16 = 3650;
 
     /// What the carrier says in our place: `message` with the values of `enrollment`.
     pub fn speech(&self, message: &Message, enrollment: &Enrollment) -> Speech {

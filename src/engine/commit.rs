@@ -13,6 +13,7 @@ use crate::{
     domain::{
         attempt::{Attempt, AttemptState},
         enrollment::{Enrollment, EnrollmentState},
+        event::{Event, EventKind, Moment},
         ids::{AttemptId, EnrollmentId, TenantId},
     },
     store::{Commit, Fencing, InCampaign, StoreError},
@@ -140,6 +141,53 @@ impl Core {
             self.store.append_events(&decision.events).await?;
         }
         Ok(decision.effects)
+    }
+
+    /// Changes what is on record of an attempt that is over, whatever became of its campaign, and adds to
+    /// its timeline. `change` gives none where there is nothing to change.
+    pub(super) async fn amend(
+        &self,
+        tenant: TenantId,
+        id: AttemptId,
+        change: impl Fn(&Attempt) -> Option<(Attempt, Option<Moment>)>,
+    ) -> EngineResult<()> {
+        let _turn = self.turns.take(id.enrollment).await;
+        for _ in 0..MAX_CONFLICTS {
+            // The enrollment first: a call that changes meanwhile comes with another version of it.
+            let enrollment = self.store.find_enrollment(tenant, id.enrollment).await?;
+            let call = self.store.find_call(tenant, id).await?;
+            let (Some(mut enrollment), Some(call)) = (enrollment, call) else {
+                return Ok(());
+            };
+            let past = Some(&call.attempt).filter(|attempt| !attempt.state.is_open());
+            let Some((attempt, moment)) = past.and_then(&change) else {
+                return Ok(());
+            };
+            let event = |moment| Event {
+                tenant,
+                campaign: enrollment.campaign,
+                at: self.now(),
+                kind: EventKind::Timeline {
+                    attempt: id,
+                    moment,
+                },
+            };
+            let events = moment.map(event).into_iter().collect();
+            enrollment.version += 1;
+            let commit = Commit {
+                enrollment,
+                attempt: Some(attempt),
+                events,
+            };
+            match self.store.commit(&commit).await {
+                Err(StoreError::Conflict { .. }) => {}
+                saved => return Ok(saved?),
+            }
+        }
+        Err(StoreError::Conflict {
+            record: id.to_string(),
+        }
+        .into())
     }
 
     async fn save(&self, before: &Enrollment, change: Change) -> EngineResult<()> {

@@ -16,6 +16,8 @@
 //! - `halt`: emergency stops.
 //! - `deployment`: whether the records are this deployment's own.
 //! - `operate`: what people ask of campaigns and calls.
+//! - `prices`: what the carrier takes for calls, asked for after their end.
+//! - `recording`: recordings, listened to, and deleted when they are as old as they may become.
 //! - `owners`: whose the enrollments are that were dealt with of late.
 //! - `supervise`: loops that panic begin again.
 //! - `suppress`: who must not be contacted any more.
@@ -39,6 +41,7 @@ mod lease;
 mod operate;
 mod owners;
 mod perform;
+mod prices;
 mod reconcile;
 mod recording;
 mod recover;
@@ -109,6 +112,10 @@ pub enum EngineError {
     /// A call to the person is up; what to do, in words for the operator.
     #[error("{0}")]
     InCall(&'static str),
+
+    /// What was asked for was there and was deleted; in words for the operator.
+    #[error("{0}")]
+    Gone(&'static str),
 
     /// Something has to be known first; in words for the operator.
     #[error("{0}")]
@@ -293,6 +300,8 @@ impl Engine {
         }
         core.keep("dispatch", dispatch::run);
         core.keep("recover", recover::run);
+        core.keep("prices", prices::run);
+        core.keep("retention", recording::run);
         core.keep("feed", run_feed);
     }
 

@@ -100,6 +100,7 @@ async fn look_up(core: &Arc<Core>, enrollment: &Enrollment) -> EngineResult<()> 
         Ok(Some(report)) => Finding::Found {
             sid: report.sid,
             status: report.status,
+            answered_by: report.answered_by,
         },
         Ok(None) => Finding::Absent,
         Err(error) => {

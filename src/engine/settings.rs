@@ -38,6 +38,10 @@ pub struct EngineSettings {
     pub inbox_queue: usize,
     /// How often to look for attempts without news and for unprocessed signals.
     pub sweep: Duration,
+    /// How often to look for calls whose price is to be asked for.
+    pub prices: Duration,
+    /// How often to look for recordings that are older than they may become.
+    pub retention: Duration,
     /// The longest that dispatch sleeps.
     pub idle_wait: Duration,
     /// How many refusals for an unknown reason in a row stand a campaign still (F-21).
@@ -103,6 +107,8 @@ impl Default for EngineSettings {
             inbox_workers: 32,
             inbox_queue: 1024,
             sweep: Duration::from_secs(1),
+            prices: Duration::from_secs(15),
+            retention: Duration::from_secs(600),
             idle_wait: Duration::from_millis(500),
             max_unclassified: 5,
             max_unanswered: 20,

@@ -14,6 +14,7 @@ use crate::domain::{
     ids::CampaignId,
     machine::AnsweredBy,
     outcome::{Fault, Outcome},
+    price::{CarrierPrice, Price},
     report::AgentVerdict,
     transfer::{self, Transfer, TransferResult},
 };
@@ -139,6 +140,15 @@ pub struct CallView {
     pub duration_seconds: Option<u64>,
     /// Whether there is a recording to listen to.
     pub has_recording: bool,
+    /// When the recording was deleted because it was older than the campaign keeps recordings.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub recording_deleted_at: Option<Timestamp>,
+    /// What the carrier takes for the call, once it is known. What the agent costs is in the call's `report`,
+    /// and what a person costs to whom the callee was transferred is not known.
+    pub carrier_price: Option<PriceView>,
+    /// awaited, known or givenUp (it was asked for often enough and not told); null before the call has
+    /// ended, and where nobody answered.
+    pub carrier_price_state: Option<String>,
     /// callee, agent, operator or system.
     pub ended_by: Option<String>,
     /// Who or what answered, as the carrier's detection says: human, machine, machineReady (its greeting
@@ -171,6 +181,24 @@ pub struct CallView {
     pub transfer: Option<TransferView>,
     /// What may be asked of it now: hangUp, and during a talk listen, hint and transfer.
     pub allowed_actions: Vec<String>,
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PriceView {
+    /// In millionths of the currency's unit; a credit is below zero.
+    pub millionths: i64,
+    /// Which currency, such as USD.
+    pub currency: String,
+}
+
+impl From<Price> for PriceView {
+    fn from(price: Price) -> Self {
+        Self {
+            millionths: price.millionths,
+            currency: price.currency.to_string(),
+        }
+    }
 }
 
 /// The transfer of a callee to a person.
@@ -245,6 +273,9 @@ pub struct TranscriptView {
     pub r#final: bool,
     /// Whether the callee cut this turn of the agent short.
     pub interrupted: bool,
+    /// From the callee's last voice to the first audio of this turn of the agent, to a tenth of a second;
+    /// null for what answers nothing, such as a greeting.
+    pub latency_ms: Option<u64>,
 }
 
 /// One moment in the course of a call.
@@ -340,15 +371,19 @@ impl From<&CallRecord> for CallView {
             answered_at: facts.answered_at,
             ended_at: attempt.state.ended_at(),
             duration_seconds: facts.duration.map(|duration| duration.as_secs()),
-            has_recording: facts.recording.is_some(),
+            has_recording: facts.kept_recording().is_some(),
+            recording_deleted_at: facts.recording.as_ref().and_then(|it| it.deleted_at),
+            carrier_price: facts
+                .price
+                .and_then(CarrierPrice::known)
+                .map(PriceView::from),
+            carrier_price_state: facts.price.map(|price| price.name().to_owned()),
             ended_by: facts.ended_by.map(|party| party.name().to_owned()),
             answered_by: facts.answered_by.map(|it| it.by.name().to_owned()),
             message_at: facts.message_at,
             conversation_id: facts.conversation.as_ref().map(ToString::to_string),
             agent_vendor: facts.vendor.as_ref().map(ToString::to_string),
-            answer_to_first_audio_ms: facts
-                .first_audio_after
-                .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            answer_to_first_audio_ms: facts.first_audio_after.map(millis),
             agent_failure: facts.agent_failure.clone(),
             agent_verdict: facts
                 .report
@@ -363,6 +398,11 @@ impl From<&CallRecord> for CallView {
             allowed_actions: call_actions(attempt),
         }
     }
+}
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn call_actions(attempt: &Attempt) -> Vec<String> {
@@ -402,6 +442,7 @@ impl TranscriptView {
             text: line.text.clone(),
             r#final: line.is_final,
             interrupted: line.interrupted,
+            latency_ms: line.latency.map(millis),
         }
     }
 }
@@ -439,6 +480,11 @@ fn in_words(moment: &Moment) -> (String, String) {
         }
         Moment::AgentFailed { detail } => ("agentFailed", detail.clone()),
         Moment::Detected { by } => ("detected", detected(*by).to_owned()),
+        Moment::VerdictMissing => (
+            "verdictMissing",
+            "the carrier told no verdict on who answered in its time; it counts as unknown"
+                .to_owned(),
+        ),
         Moment::LeavingMessage => (
             "leavingMessage",
             "a message is being left on the machine".to_owned(),
@@ -451,6 +497,15 @@ fn in_words(moment: &Moment) -> (String, String) {
         ),
         Moment::Hinted { by, text } => ("hinted", format!("{by} told the agent: {text}")),
         Moment::Recorded { duration } => ("recorded", recorded(*duration)),
+        Moment::RecordingDeleted => (
+            "recordingDeleted",
+            "the recording was deleted, as old as the campaign keeps recordings".to_owned(),
+        ),
+        Moment::Priced { price: Some(price) } => ("priced", format!("the carrier takes {price}")),
+        Moment::Priced { price: None } => (
+            "priced",
+            "the carrier tells no price and is asked no more".to_owned(),
+        ),
         Moment::Disposed { disposition, note } => (
             "disposition",
             with_note(format!("the agent calls it {disposition}"), note.as_ref()),

@@ -23,7 +23,7 @@ use crate::{
     domain::{
         Timestamp,
         event::{EventKind, Moment, StoredEvent},
-        ids::{CampaignId, TenantId},
+        ids::{AttemptId, CampaignId, TenantId},
     },
     engine::Engine,
     store::StoreResult,
@@ -111,6 +111,9 @@ fn rooms_of(stored: &StoredEvent) -> Vec<String> {
         EventKind::Call { attempt, .. } | EventKind::Transcript { attempt, .. } => {
             vec![campaign, call_room(*attempt)]
         }
+        EventKind::Timeline { attempt, moment } if changes_an_ended_call(moment) => {
+            vec![campaign, call_room(*attempt)]
+        }
         EventKind::Enrolled { .. }
         | EventKind::Enrollment { .. }
         | EventKind::Erased { .. }
@@ -169,16 +172,9 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
                 payload: to_value(&update),
             })
         }
-        EventKind::Call { attempt, .. }
-        | EventKind::Timeline {
-            attempt,
-            moment: Moment::Reported { .. },
-        } => {
-            let call = engine.store().find_call(event.tenant, *attempt).await?;
-            call.map(|call| Message {
-                name: "campaign_call_update",
-                payload: to_value(&CallView::brought_by(&call, stored)),
-            })
+        EventKind::Call { attempt, .. } => call_update(engine, stored, *attempt).await?,
+        EventKind::Timeline { attempt, moment } if changes_an_ended_call(moment) => {
+            call_update(engine, stored, *attempt).await?
         }
         EventKind::Transcript { attempt, line } => {
             let view = TranscriptView {
@@ -196,6 +192,29 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
         | EventKind::Erased { .. }
         | EventKind::Timeline { .. } => None,
     })
+}
+
+/// What is known of a call after its end comes without a change of its state.
+fn changes_an_ended_call(moment: &Moment) -> bool {
+    matches!(
+        moment,
+        Moment::Reported { .. } | Moment::Priced { .. } | Moment::RecordingDeleted
+    )
+}
+
+async fn call_update(
+    engine: &Engine,
+    stored: &StoredEvent,
+    attempt: AttemptId,
+) -> StoreResult<Option<Message>> {
+    let call = engine
+        .store()
+        .find_call(stored.event.tenant, attempt)
+        .await?;
+    Ok(call.map(|call| Message {
+        name: "campaign_call_update",
+        payload: to_value(&CallView::brought_by(&call, stored)),
+    }))
 }
 
 fn to_value<T: serde::Serialize>(payload: &T) -> Value {

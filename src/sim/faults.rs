@@ -21,6 +21,12 @@ pub struct Faults {
     pub duplicate_callback: f64,
     /// Share of status callbacks that are held until later ones have overtaken them.
     pub reordered_callback: f64,
+    /// Share of verdicts on who answered that are never called back; the call's resource has them.
+    pub lost_verdict: f64,
+    /// A call's price is not in its resource for so many real milliseconds more than usual.
+    pub price_late_ms: u64,
+    /// Share of recordings that cannot be deleted: whoever asks is answered 500.
+    pub delete_recording_fails: f64,
     /// Share of reports on conversations that agents' vendors post `late_by_ms` after they are done.
     pub late_report: f64,
     /// Share of those reports that are posted twice.
@@ -67,6 +73,9 @@ impl Default for Faults {
             late_by_ms: 3_000,
             duplicate_callback: 0.0,
             reordered_callback: 0.0,
+            lost_verdict: 0.0,
+            price_late_ms: 0,
+            delete_recording_fails: 0.0,
             late_report: 0.0,
             duplicate_report: 0.0,
             create_throttled: 0.0,
@@ -118,6 +127,8 @@ impl Faults {
             ("late_callback", self.late_callback),
             ("duplicate_callback", self.duplicate_callback),
             ("reordered_callback", self.reordered_callback),
+            ("lost_verdict", self.lost_verdict),
+            ("delete_recording_fails", self.delete_recording_fails),
             ("late_report", self.late_report),
             ("duplicate_report", self.duplicate_report),
             ("create_throttled", self.create_throttled),

@@ -142,7 +142,7 @@ pub trait Campaigns: Send + Sync + 'static {
         id: CampaignId,
     ) -> StoreResult<Option<Campaign>>;
 
-    /// Campaigns that are not deleted, newest first.
+    /// Campaigns, newest first; deleted ones only where the filter asks for them.
     async fn list_campaigns(
         &self,
         tenant: TenantId,
@@ -832,6 +832,8 @@ pub struct CampaignFilter {
     pub status: Option<String>,
     /// Only those whose name contains this, case aside.
     pub search: Option<String>,
+    /// Whether deleted ones are among them.
+    pub with_deleted: bool,
 }
 
 /// Which enrollments to list.
@@ -852,6 +854,10 @@ pub struct CallFilter {
     pub open: Option<bool>,
     /// Only those that ended in an outcome of this name.
     pub outcome: Option<String>,
+    /// Only those whose price the carrier is to be asked for by then.
+    pub price_due_by: Option<Timestamp>,
+    /// Only those with a recording that the carrier keeps and that was told of by then.
+    pub recorded_by: Option<Timestamp>,
 }
 
 /// Which part of a list to give.

@@ -15,9 +15,10 @@ use futures_util::stream::BoxStream;
 use crate::domain::{
     Timestamp,
     ids::{AttemptId, CallSid, RecordingSid},
-    machine::{Detection, Speech},
+    machine::{AnsweredBy, Detection, Speech},
     outcome::Fault,
     phone::PhoneNumber,
+    price::Price,
     signal::SignalKind,
 };
 
@@ -75,6 +76,11 @@ pub struct CallReport {
     pub created_at: Option<Timestamp>,
     /// How far it has come.
     pub status: SignalKind,
+    /// The verdict of the carrier's detection, if it listened and came to one.
+    pub answered_by: Option<AnsweredBy>,
+    /// What it takes for the call; none before its end and for some time after it. What a person costs to
+    /// whom the callee was transferred is not in it.
+    pub price: Option<Price>,
 }
 
 /// One of the calls that the carrier made for us.

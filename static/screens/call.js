@@ -7,7 +7,7 @@ import { Hint, Listen } from "../parts/attend.js";
 import { Empty, Loading, OutcomeBadge, ProblemNote } from "../parts/common.js";
 import { useOpened, useRequests } from "../parts/hooks.js";
 import { openCall } from "../state/call.js";
-import { actionWord, callStateWord, speakerWord, text } from "../text.js";
+import { actionWord, callStateWord, costUnitWord, speakerWord, text } from "../text.js";
 import { duration, moment } from "../time.js";
 
 export function CallPanel({ id, campaignId }) {
@@ -35,6 +35,10 @@ function Facts({ call, onChange }) {
     ["Talked", call.durationSeconds == null ? null : duration(call.durationSeconds)],
     ["Ended by", call.endedBy],
     ["Answer to first audio", call.answerToFirstAudioMs == null ? null : `${call.answerToFirstAudioMs} ms`],
+    ["Time to answer", answerTime(call.latency)],
+    ["Carrier's price", carrierPrice(call)],
+    ["Agent's cost", agentCost(call.report?.cost)],
+    ["Recording deleted", call.recordingDeletedAt && moment(call.recordingDeletedAt)],
     ["Fault", call.fault && `${call.fault.detail} (${call.fault.code})`],
     ["Disposition", withNote(call.disposition, call.dispositionNote)],
     ["Call again", withNote(call.followUpAt && moment(call.followUpAt), call.followUpNote)],
@@ -60,6 +64,23 @@ function Facts({ call, onChange }) {
         .map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}
     </dl>`;
 }
+
+/** The middle and the longest of the agent's turns that answered the callee. */
+const answerTime = (latency) =>
+  latency && `${latency.medianMs} ms, at most ${latency.worstMs} ms (turns: ${latency.turns})`;
+
+function carrierPrice({ carrierPrice: price, carrierPriceState: state }) {
+  if (price) return amount(price.millionths, price.currency);
+  return state && text.priceStates[state];
+}
+
+const agentCost = (cost) => cost && amount(cost.millionths, costUnitWord(cost.unit));
+
+/** Two decimal places, and more where there are more. */
+const amount = (millionths, unit) => {
+  const options = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
+  return `${(millionths / 1e6).toLocaleString("en", options)} ${unit}`;
+};
 
 const withNote = (value, note) => (value && note ? `${value} (${note})` : value);
 
@@ -136,6 +157,8 @@ function Line({ line }) {
     <b>${speakerWord(line.speaker)}</b>
     <span>${line.text}</span>
     ${line.interrupted && html`<em class="interrupted">interrupted</em>`}
+    ${line.latencyMs != null &&
+    html`<small title=${text.latencyTitle}>${line.latencyMs} ms</small>`}
   </li>`;
 }
 

@@ -59,9 +59,9 @@ export function openCall(id) {
     }
     if (name === "campaign_call_update" && payload.seq > callSeq) {
       take(payload, payload.seq);
-      // Timeline and report are not part of the event.
+      // Timeline, report and latency are not part of the event.
       api.call(id).then(
-        ({ timeline, report }) => take({ timeline, report }),
+        ({ timeline, report, latency }) => take({ timeline, report, latency }),
         (failure) => (problem.value = failure),
       );
     }

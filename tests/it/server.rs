@@ -17,6 +17,7 @@ mod lists;
 mod machines;
 mod optout;
 mod policies;
+mod prices;
 mod recordings;
 mod registers;
 mod reports;
@@ -55,6 +56,7 @@ on_both_stores!(
     calls::the_agent_is_told_who_is_on_the_line,
     calls::a_talk_is_kept_with_its_timeline_and_both_sides_words,
     calls::who_hung_up_is_known,
+    calls::how_long_the_agent_took_to_answer_is_kept_with_each_turn,
     calls::a_person_in_two_campaigns_gets_a_call_from_each_and_progresses_in_each,
     control::a_pause_lets_talks_finish_and_begins_no_calls,
     control::pausing_and_resuming_during_a_talk_rings_nobody_again,
@@ -96,12 +98,17 @@ on_both_stores!(
     machines::a_message_is_left_after_the_beep,
     machines::who_is_detected_before_connecting_talks_to_the_agent_only_as_a_person,
     machines::a_late_verdict_does_not_disturb_a_person,
+    machines::a_lost_verdict_is_asked_for_and_without_any_the_answerer_is_unknown,
     machines::a_fax_is_hung_up_on_and_not_called_again,
     machines::a_verdict_that_the_carrier_did_not_sign_or_nobody_knows_is_refused,
     recordings::both_sides_of_a_call_can_be_listened_to_from_anywhere_in_it,
     recordings::a_recording_that_is_not_ready_is_said_to_be_so,
     recordings::nothing_is_recorded_that_was_not_to_be,
     recordings::the_recordings_of_the_erased_are_deleted_at_the_carrier,
+    recordings::a_recording_is_deleted_when_it_is_as_old_as_it_may_become,
+    prices::what_the_carrier_takes_is_on_record_some_time_after_the_call,
+    prices::a_price_that_never_comes_is_given_up_and_unknown,
+    prices::a_restart_forgets_no_price,
     lists::every_row_is_accepted_a_duplicate_or_rejected_with_its_reason,
     lists::people_who_are_added_twice_are_counted_as_duplicates,
     lists::rejected_rows_are_given_back_without_formulas,

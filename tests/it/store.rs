@@ -61,6 +61,7 @@ on_every_store!(
     calls::a_commit_from_an_old_version_changes_nothing,
     calls::of_commits_at_once_only_the_late_ones_are_refused,
     calls::calls_are_listed_latest_first_and_filtered,
+    calls::calls_are_found_by_what_is_to_be_done_about_them_later,
     calls::progress_and_usage_equal_a_recount,
     calls::a_call_is_found_by_its_conversation_with_what_was_reported,
     claims::each_enrollment_is_claimed_once,

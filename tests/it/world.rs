@@ -294,6 +294,7 @@ fn impatient() -> Timing {
         unplaced_gap: Duration::from_millis(700),
         refused_gap: Duration::from_millis(300),
         hold: Duration::from_millis(300),
+        ..Timing::default()
     }
 }
 

@@ -493,6 +493,7 @@ async fn the_stop_token_closes_both_sides_and_an_open_line_becomes_final() {
             text: "hel".to_owned(),
             is_final,
             interrupted: false,
+            latency: None,
         }))
     };
     assert_eq!(scene.event().await, line(false));

@@ -9,6 +9,7 @@ use crate::domain::{
     machine::{AnsweredBy, MachinePolicy},
     outcome::Outcome,
     place::Place,
+    price::CarrierPrice,
     quality::{self, Reception},
     retry,
     signal::CallEnd,
@@ -44,6 +45,9 @@ pub(super) fn end(
     now: Timestamp,
 ) -> Decision {
     let is_withdrawn = sid.is_some() && is_withdrawn(snapshot, &attempt.facts, &outcome);
+    if sid.is_some() && is_charged(&attempt.facts, &outcome) {
+        attempt.facts.price = Some(CarrierPrice::awaited(now, snapshot.timing.price));
+    }
     attempt.state = AttemptState::Ended {
         sid,
         outcome: outcome.clone(),
@@ -91,6 +95,18 @@ pub(super) fn end(
     }
     decision.effects.extend(watch);
     decision
+}
+
+/// Whether the carrier takes something for a call: it was answered.
+fn is_charged(facts: &CallFacts, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Answered | Outcome::Voicemail | Outcome::AgentUnavailable | Outcome::Abandoned => {
+            true
+        }
+        Outcome::Busy | Outcome::NoAnswer | Outcome::Failed(_) | Outcome::Canceled => {
+            facts.answered_at.is_some()
+        }
+    }
 }
 
 /// When the callee of an answered call wants to be called again, where the attempts suffice for it.

@@ -23,7 +23,7 @@ use crate::domain::{
     enrollment::{Enrollment, EnrollmentState},
     event::{Event, EventKind, Moment},
     ids::{AttemptId, CallSid, RecordingSid},
-    machine::{Detection, Speech},
+    machine::{AnsweredBy, Detection, Speech},
     outcome::{Fault, Outcome},
     person::Person,
     phone::PhoneNumber,
@@ -75,6 +75,12 @@ pub struct Timing {
     pub refused_gap: Duration,
     /// Before a rule is asked again that could not say when it will allow.
     pub hold: Duration,
+    /// For the verdict of a detection, beyond the time for which the carrier listens.
+    pub verdict: Duration,
+    /// From the end of a call to the first question for its price; each further wait is longer.
+    pub price: Duration,
+    /// What a day is by which recordings are as old as they may become.
+    pub day: Duration,
 }
 
 impl Default for Timing {
@@ -89,6 +95,9 @@ impl Default for Timing {
             unplaced_gap: Duration::from_secs(15 * 60),
             refused_gap: Duration::from_secs(60),
             hold: Duration::from_secs(60),
+            verdict: Duration::from_secs(5),
+            price: Duration::from_secs(60),
+            day: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -265,6 +274,8 @@ pub enum Finding {
         sid: CallSid,
         /// How far it has come.
         status: SignalKind,
+        /// What its detection found.
+        answered_by: Option<AnsweredBy>,
     },
     /// No such call.
     Absent,
@@ -480,7 +491,10 @@ fn open(snapshot: &Snapshot<'_>, claim: &Claim, now: Timestamp) -> Decision {
         ring_by: claim.standing.closes_at(call.ring_timeout, claim.dial_at),
         decision: Some(DecisionRecord::new(&facts, claim.dial_at)),
         state: AttemptState::Reserved,
-        facts: CallFacts::default(),
+        facts: CallFacts {
+            verdict_within: call.machines.verdict_within(),
+            ..CallFacts::default()
+        },
     };
     let check_at = claim.dial_at + snapshot.timing.reply;
     let mut decision = snapshot.keep_open(attempt.clone(), check_at, now);

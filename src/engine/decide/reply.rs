@@ -6,8 +6,9 @@ use crate::domain::{
     attempt::{Attempt, AttemptState, ReleaseReason},
     campaign::CampaignStatus,
     enrollment::EnrollmentState,
-    event::Moment,
+    event::{EventKind, Moment},
     ids::{AttemptId, CallSid},
+    machine::AnsweredBy,
     outcome::{Fault, FaultClass, Outcome},
     signal::{CallEnd, Signal, SignalKind},
     transfer::Transfer,
@@ -200,7 +201,19 @@ pub(super) fn looked_up(
     now: Timestamp,
 ) -> Decision {
     match (finding, &open.state) {
-        (Finding::Found { sid, status }, _) => found(snapshot, open, sid, status, now),
+        (
+            Finding::Found {
+                sid,
+                status,
+                answered_by,
+            },
+            _,
+        ) => {
+            if told::lacks_verdict(snapshot, open, now) && *status == SignalKind::Answered {
+                return no_verdict(snapshot, open, sid, *answered_by, now);
+            }
+            found(snapshot, open, sid, status, now)
+        }
         (Finding::Unanswered, _) => {
             snapshot.keep_open(open.clone(), now + snapshot.timing.look, now)
         }
@@ -266,6 +279,38 @@ fn found(
         decision.effects.push(Effect::Withdraw { sid: sid.clone() });
     }
     decision
+}
+
+/// The verdict on who answered did not come in its time (F-26): the one that the carrier has on record
+/// counts, and without any the answerer is unknown.
+fn no_verdict(
+    snapshot: &Snapshot<'_>,
+    open: &Attempt,
+    sid: &CallSid,
+    on_record: Option<AnsweredBy>,
+    now: Timestamp,
+) -> Decision {
+    let status = SignalKind::Detected {
+        by: on_record.unwrap_or(AnsweredBy::Unknown),
+        is_asking: false,
+    };
+    let mut decision = found(snapshot, open, sid, &status, now);
+    if on_record.is_none()
+        && let Some(change) = &mut decision.save
+    {
+        // Nobody said so.
+        change.events.retain(|event| !is_verdict(&event.kind));
+        let moment = snapshot.moment(open.id, Moment::VerdictMissing, now);
+        change.events.push(moment);
+    }
+    decision
+}
+
+fn is_verdict(kind: &EventKind) -> bool {
+    let EventKind::Timeline { moment, .. } = kind else {
+        return false;
+    };
+    matches!(moment, Moment::Detected { .. })
 }
 
 /// Whether calling hours have ended before the phone began to ring (F-24).

@@ -284,6 +284,7 @@ fn a_lost_reply_is_looked_up_and_never_dialed_again_on_a_guess() {
     let found = Finding::Found {
         sid: sid("CA1"),
         status: SignalKind::Ringing,
+        answered_by: None,
     };
     case.look(found, after(25));
     assert_eq!(case.state(), "ringing");
@@ -637,6 +638,7 @@ fn a_talk_is_asked_about_every_minute() {
     let found = || Finding::Found {
         sid: sid("CA1"),
         status: SignalKind::Answered,
+        answered_by: None,
     };
     assert_eq!(case.look(found(), after(61)).effects, []);
     assert_eq!(check_at(&case), after(121));
@@ -657,6 +659,7 @@ fn a_talk_whose_audio_ended_long_ago_is_ended() {
     let found = Finding::Found {
         sid: sid("CA1"),
         status: SignalKind::Answered,
+        answered_by: None,
     };
     let decision = case.look(found, after(40));
     assert_eq!(decision.effects, [Effect::EndCall { sid: sid("CA1") }]);
@@ -843,6 +846,7 @@ fn a_call_that_is_still_queued_when_calling_hours_end_is_taken_back() {
         finding: Finding::Found {
             sid: sid("CA1"),
             status: SignalKind::Placed,
+            answered_by: None,
         },
     };
     let version = case.enrollment.version;
@@ -904,6 +908,7 @@ fn a_call_that_was_made_without_us_is_the_next_attempt() {
     let finding = Finding::Found {
         sid: sid("CA11111111111111111111111111111111"),
         status: over(CallEnd::Busy),
+        answered_by: None,
     };
     let attempt = case.first();
     case.take(

@@ -11,7 +11,7 @@ use crate::domain::{
     event::{Event, Moment},
     follow_up::FollowUp,
     ids::{CallSid, ConversationId},
-    machine::{Detected, Response},
+    machine::{self, Detected, Response},
     outcome::Outcome,
     report::AgentReport,
     signal::{CallEnd, Signal, SignalKind},
@@ -82,12 +82,12 @@ fn respond(
     kind: &SignalKind,
     now: Timestamp,
 ) -> Option<Effect> {
-    let SignalKind::Detected { is_asking, .. } = kind else {
+    let SignalKind::Detected { by, is_asking } = kind else {
         return None;
     };
     let facts = &open.facts;
     let is_ending = facts.ended_by.is_some() || facts.media_ended_at.is_some();
-    if facts.answered_by.is_some() || is_ending || facts.was_transferred() {
+    if !Detected::is_news(facts.answered_by, *by) || is_ending || facts.was_transferred() {
         return None;
     }
     let call = snapshot.voice_call(open)?;
@@ -246,7 +246,9 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
         }
         SignalKind::Detected { by, .. } => {
             let (by, at) = (*by, signal.at);
-            facts.answered_by.get_or_insert(Detected { by, at });
+            if Detected::is_news(facts.answered_by, by) {
+                facts.answered_by = Some(Detected { by, at });
+            }
         }
         SignalKind::Disposed(disposition) => {
             let is_later = |before: &Disposition| before.at < disposition.at;
@@ -285,6 +287,8 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             facts.recording.get_or_insert_with(|| Recording {
                 sid: recording.clone(),
                 duration: *duration,
+                told_at: signal.at,
+                deleted_at: None,
             });
         }
         SignalKind::MediaEnded { by } => {
@@ -309,6 +313,18 @@ fn with_report(facts: &CallFacts, report: &AgentReport) -> Option<AgentReport> {
     }
 }
 
+/// When the verdict on who answered counts as lost, while it is waited for.
+fn verdict_missing_at(snapshot: &Snapshot<'_>, attempt: &Attempt) -> Option<Timestamp> {
+    let due_at = machine::verdict_due(&attempt.facts)?;
+    Some(due_at + snapshot.timing.verdict)
+}
+
+/// Whether the verdict on who is on the line should have come by now.
+pub(super) fn lacks_verdict(snapshot: &Snapshot<'_>, open: &Attempt, now: Timestamp) -> bool {
+    let is_connected = matches!(open.state, AttemptState::Connected { .. });
+    is_connected && verdict_missing_at(snapshot, open).is_some_and(|at| at <= now)
+}
+
 /// When to ask the carrier if nothing else comes.
 pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestamp) -> Timestamp {
     let (ring, length) = snapshot.call_limits();
@@ -328,9 +344,13 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
         {
             (now + timing.hangup).max(speaks_until(snapshot, attempt) + timing.hangup)
         }
-        AttemptState::Connected { since, .. } => (*since + length + timing.talk)
-            .min(now + timing.going_on)
-            .max(now + timing.look),
+        AttemptState::Connected { since, .. } => {
+            let usual = (*since + length + timing.talk)
+                .min(now + timing.going_on)
+                .max(now + timing.look);
+            let verdict = verdict_missing_at(snapshot, attempt).filter(|at| *at > now);
+            usual.min(verdict.unwrap_or(usual))
+        }
         AttemptState::Dialing { .. } => {
             let rung = attempt.dial_at + ring + timing.answer;
             // Looked at when calling hours end, if it is still queued then (F-24).
@@ -382,7 +402,7 @@ fn moment_of(
     now: Timestamp,
 ) -> Option<Event> {
     let moment = match &signal.kind {
-        SignalKind::Detected { by, .. } if open.facts.answered_by.is_none() => {
+        SignalKind::Detected { by, .. } if Detected::is_news(open.facts.answered_by, *by) => {
             Moment::Detected { by: *by }
         }
         SignalKind::MediaStarted { .. } => Moment::MediaStarted,

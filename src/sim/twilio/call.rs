@@ -85,6 +85,8 @@ pub struct CallState {
     pub ended_at: Option<Timestamp>,
     pub updated_at: Timestamp,
     pub answered_by: Option<&'static str>,
+    /// Whether its price is known by now.
+    pub is_priced: bool,
     /// How long the call may last from the answer.
     pub time_limit: Duration,
     next_sequence: u32,
@@ -118,6 +120,7 @@ impl Call {
             ended_at: None,
             updated_at: placement.created_at,
             answered_by: None,
+            is_priced: false,
             time_limit: placement.order.time_limit,
             next_sequence: 0,
         };
@@ -181,6 +184,11 @@ impl Call {
             state.status = status;
             state.ended_at = Some(now);
         });
+    }
+
+    /// From now on the call's resource has its price.
+    pub fn put_a_price(&self, now: Timestamp) {
+        self.change(now, |state| state.is_priced = true);
     }
 
     /// Ends a call that is not answered yet and leaves any other alone.
@@ -313,7 +321,7 @@ impl CallState {
 
     fn price_usd(&self) -> Option<String> {
         const PRICE_PER_MINUTE: f64 = 0.014;
-        let is_billed = self.ended_at.is_some() && self.answered_at.is_some();
+        let is_billed = self.is_priced && self.answered_at.is_some();
         is_billed.then(|| format!("-{:.4}", PRICE_PER_MINUTE * self.billed_minutes() as f64))
     }
 }

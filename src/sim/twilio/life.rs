@@ -263,7 +263,12 @@ impl Verdict {
             return;
         }
         call.detect(self.answered_by, simulation.now());
-        let Some(target) = self.target else {
+        let n_earlier = call.n_earlier.to_string();
+        let draw = simulation
+            .chance
+            .about(&["verdict", &call.order.to, &n_earlier]);
+        let is_lost = draw.happens(simulation.faults().lost_verdict);
+        let Some(target) = self.target.filter(|_| !is_lost) else {
             return;
         };
         let fields = vec![
@@ -279,6 +284,19 @@ impl Verdict {
     }
 }
 
+/// How long after its end a call has a price.
+const PRICED_AFTER: Duration = Duration::from_secs(20);
+const PRICED_AFTER_AT_LEAST: Duration = Duration::from_millis(200);
+
+/// Puts a price on a call that is over, as late as the real carrier does.
+async fn put_a_price(simulation: Arc<Simulation>, call: Arc<Call>) {
+    let usual = simulation
+        .pace
+        .shorten_to(PRICED_AFTER, PRICED_AFTER_AT_LEAST);
+    sleep(usual + Duration::from_millis(simulation.faults().price_late_ms)).await;
+    call.put_a_price(simulation.now());
+}
+
 fn end(simulation: &Arc<Simulation>, call: &Arc<Call>, ending: Ending) {
     let now = simulation.now();
     call.end(ending.status, now);
@@ -287,6 +305,7 @@ fn end(simulation: &Arc<Simulation>, call: &Arc<Call>, ending: Ending) {
         .ledger
         .call_ended(&call.sid, ending.status.name(), now);
     recording::finish(simulation, call);
+    simulation.spawn(put_a_price(simulation.clone(), call.clone()));
     let state = call.state();
     let mut extra = vec![
         field("CallDuration", &state.talk_seconds().to_string()),

@@ -357,6 +357,10 @@ pub async fn delete(
     OriginalUri(uri): OriginalUri,
 ) -> Result<StatusCode, Refusal> {
     let sid = file.strip_suffix(".json").unwrap_or(&file);
+    let draw = simulation.chance.about(&["delete recording", sid]);
+    if draw.happens(simulation.faults().delete_recording_fails) {
+        return Err(Refusal::internal_error());
+    }
     match simulation.recordings.remove(sid) {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Refusal::not_found(uri.path())),

@@ -24,6 +24,7 @@ use crate::{
         machine::Speech,
         outcome::{Fault, FaultClass},
         phone::PhoneNumber,
+        price::Price,
         signal::{CallEnd, SignalKind},
     },
     telephony::{
@@ -209,7 +210,18 @@ fn report(call: &Call) -> CallReport {
         sid: call.sid.clone(),
         created_at: Some(call.created_at),
         status,
+        answered_by: None,
+        price: price(call),
     }
+}
+
+/// A cent for each call that was answered and is over.
+fn price(call: &Call) -> Option<Price> {
+    call.answered_at.zip(call.ended_at)?;
+    Some(Price {
+        millionths: 10_000,
+        currency: "USD".parse().ok()?,
+    })
 }
 
 fn over(call: &Call, end: CallEnd) -> SignalKind {

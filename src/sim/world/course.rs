@@ -522,6 +522,7 @@ fn draft(id: CampaignId, plan: &CampaignPlan) -> Campaign {
         opt_out_key: None,
         silence: Silence::default(),
         is_recorded: false,
+        recording_days: None,
         transfer: None,
         machines: MachinePolicy::default(),
         spoken_language: None,

@@ -161,6 +161,13 @@ fn matches(filter: &CallFilter, call: &CallRecord) -> bool {
             .outcome
             .as_ref()
             .is_none_or(|name| attempt.state.outcome().map(Outcome::name) == Some(name))
+        && is_by(filter.price_due_by, attempt.facts.price_ask_at())
+        && is_by(filter.recorded_by, attempt.facts.recorded_at())
+}
+
+/// Whether something happens by then, where that is asked.
+fn is_by(asked: Option<Timestamp>, at: Option<Timestamp>) -> bool {
+    asked.is_none_or(|by| at.is_some_and(|at| at <= by))
 }
 
 impl Records {

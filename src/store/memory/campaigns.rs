@@ -108,7 +108,11 @@ impl Campaigns {
         let after = Position::read(page.cursor.as_deref(), Position::END)?;
         let search = filter.search.as_ref().map(|text| text.to_lowercase());
         let mut found: Vec<(Position, &Campaign)> = self
-            .of(tenant)
+            .by_id
+            .values()
+            .filter(|kept| filter.with_deleted || !kept.is_deleted)
+            .map(|kept| &kept.campaign)
+            .filter(|campaign| campaign.tenant == tenant)
             .filter(|campaign| {
                 filter
                     .status

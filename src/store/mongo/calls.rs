@@ -57,6 +57,14 @@ fn matches(tenant: TenantId, filter: &CallFilter) -> Document {
     if let Some(outcome) = &filter.outcome {
         matches.insert("attempt.state.outcome.name", outcome);
     }
+    for (field, by) in [
+        ("priceAskAt", filter.price_due_by),
+        ("recordedAt", filter.recorded_by),
+    ] {
+        if let Some(by) = by {
+            matches.insert(field, doc! {"$lte": by.as_millisecond()});
+        }
+    }
     matches
 }
 
@@ -75,6 +83,15 @@ pub fn write(call: &CallRecord) -> StoreResult<Document> {
     )?;
     if let Some(counts) = CallCounts::of(&call.attempt) {
         document.insert("counts", counted(counts));
+    }
+    let facts = &call.attempt.facts;
+    for (field, at) in [
+        ("priceAskAt", facts.price_ask_at()),
+        ("recordedAt", facts.recorded_at()),
+    ] {
+        if let Some(at) = at {
+            document.insert(field, at.as_millisecond());
+        }
     }
     Ok(document)
 }

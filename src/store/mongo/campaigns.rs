@@ -174,7 +174,10 @@ fn write(campaign: &Campaign) -> StoreResult<Document> {
 }
 
 fn matches(tenant: TenantId, filter: &CampaignFilter) -> Document {
-    let mut matches = doc! {"tenant": tenant.to_string(), "isDeleted": false};
+    let mut matches = doc! {"tenant": tenant.to_string()};
+    if !filter.with_deleted {
+        matches.insert("isDeleted", false);
+    }
     if let Some(status) = &filter.status {
         matches.insert("status.name", status);
     }

@@ -111,6 +111,14 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 9] {
             doc! {"tenant": 1, "attempt.facts.conversation": 1},
             doc! {"attempt.facts.conversation": {"$exists": true}},
         ),
+        partial(
+            doc! {"tenant": 1, "priceAskAt": 1},
+            doc! {"priceAskAt": {"$exists": true}},
+        ),
+        partial(
+            doc! {"tenant": 1, "campaign": 1, "recordedAt": 1},
+            doc! {"recordedAt": {"$exists": true}},
+        ),
         index(doc! {"tenant": 1, "attempt.to": 1, "attempt.dialAt": -1, "_id": -1}),
         partial(
             doc! {"tenant": 1, "attempt.dialAt": -1, "attempt.from": 1, "isReleased": 1},

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fault::{FaultShape, OutcomeShape, PartyShape, party_option},
+    price::price_state_option,
     record,
     report::report_option,
     suppression::registers,
@@ -26,6 +27,7 @@ use crate::domain::{
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     place::ZoneSource,
+    price::CarrierPrice,
     register::Registers,
     report::AgentReport,
     rules::DecisionRecord,
@@ -234,6 +236,15 @@ mod recording_option {
         sid: RecordingSid,
         #[serde(rename = "durationMs", with = "duration_ms_option")]
         duration: Option<Duration>,
+        #[serde(rename = "toldAt", with = "millis")]
+        told_at: Timestamp,
+        #[serde(
+            rename = "deletedAt",
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "millis_option"
+        )]
+        deleted_at: Option<Timestamp>,
     }
 
     #[derive(Serialize, Deserialize)]
@@ -394,6 +405,13 @@ struct FactsShape {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
+        rename = "verdictWithinMs",
+        with = "duration_ms_option"
+    )]
+    verdict_within: Option<Duration>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
         with = "millis_option"
     )]
     held_at: Option<Timestamp>,
@@ -409,6 +427,12 @@ struct FactsShape {
         with = "recording_option"
     )]
     recording: Option<Recording>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "price_state_option"
+    )]
+    price: Option<CarrierPrice>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]
     conversation: Option<ConversationId>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text_option")]

@@ -1,6 +1,6 @@
 //! Campaigns with their steps and policies.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -136,6 +136,8 @@ struct VoiceCallShape {
     silence: Silence,
     #[serde(default)]
     is_recorded: bool,
+    #[serde(default)]
+    recording_days: Option<NonZeroU16>,
     #[serde(with = "MachinesShape", default)]
     machines: MachinePolicy,
     #[serde(default, with = "transfer_option")]

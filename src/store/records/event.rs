@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     attempt::{AnsweredByShape, TransferResultShape},
     fault::{PartyShape, party_option},
+    price::price_option,
     record,
     report::verdict_option,
     suppression::source,
@@ -19,6 +20,7 @@ use crate::domain::{
     ids::{AttemptId, CampaignId, ContactId, ConversationId, EnrollmentId, TenantId, UserId},
     machine::AnsweredBy,
     phone::PhoneNumber,
+    price::Price,
     report::AgentVerdict,
     suppression::SuppressionSource,
     transfer::TransferResult,
@@ -117,6 +119,7 @@ enum MomentShape {
         #[serde(with = "AnsweredByShape")]
         by: AnsweredBy,
     },
+    VerdictMissing,
     LeavingMessage,
     Interrupted,
     KeyPressed {
@@ -133,6 +136,11 @@ enum MomentShape {
     Recorded {
         #[serde(rename = "durationMs", with = "duration_ms_option")]
         duration: Option<Duration>,
+    },
+    RecordingDeleted,
+    Priced {
+        #[serde(default, with = "price_option")]
+        price: Option<Price>,
     },
     Disposed {
         disposition: String,
@@ -176,4 +184,11 @@ struct LineShape {
     text: String,
     is_final: bool,
     interrupted: bool,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "latencyMs",
+        with = "duration_ms_option"
+    )]
+    latency: Option<Duration>,
 }

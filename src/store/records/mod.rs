@@ -15,6 +15,7 @@ mod event;
 mod fault;
 mod installation;
 mod policy;
+mod price;
 mod report;
 mod signal;
 mod suppression;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::domain::{
     Timestamp,
-    attempt::{Attempt, AttemptState, CallFacts, Party, ReleaseReason},
+    attempt::{Attempt, AttemptState, CallFacts, Party, Recording, ReleaseReason},
     campaign::{CampaignStatus, PauseReason, tests::campaign},
     disposition::Disposition,
     enrollment::{CallRecord, Enrollment, EnrollmentState},
@@ -13,6 +13,7 @@ use crate::domain::{
     outcome::{Fault, FaultClass, Outcome, RetryKind},
     pacing::{CallRate, Ramp},
     place::ZoneSource,
+    price::{CarrierPrice, Price},
     profile::Share,
     retry::RetryDelay,
     rules::{DecisionRecord, Rule},
@@ -395,4 +396,46 @@ fn a_bucket_reads_back_from_its_name() {
         assert_eq!(Bucket::from_name(&bucket.name()), Some(bucket));
     }
     assert_eq!(Bucket::from_name("other"), None);
+}
+
+// proves F-28
+#[test]
+fn what_is_learned_after_a_call_reads_back_from_both_stores() {
+    let known = CarrierPrice::Known(Price {
+        millionths: -5,
+        currency: "EUR".parse().unwrap(),
+    });
+    let awaited = CarrierPrice::Awaited {
+        ask_at: NOW,
+        n_asked: 3,
+    };
+    for (price, deleted_at) in [
+        (known, None),
+        (awaited, Some(NOW)),
+        (CarrierPrice::GivenUp, None),
+    ] {
+        let mut attempt = attempt(AttemptState::Ended {
+            sid: Some("CA1".parse().unwrap()),
+            outcome: Outcome::Answered,
+            at: NOW,
+        });
+        attempt.facts.price = Some(price);
+        attempt.facts.verdict_within = Some(Duration::from_secs(30));
+        attempt.facts.recording = Some(Recording {
+            sid: "RE1".parse().unwrap(),
+            duration: None,
+            told_at: NOW,
+            deleted_at,
+        });
+        let owner = enrollment(EnrollmentState::Waiting {
+            due_at: NOW,
+            held_by: None,
+        });
+        let call = CallDocument(CallRecord::of(&owner, &attempt));
+        let json = from_json::<CallDocument>("call", &to_json(&call)).unwrap();
+        assert_eq!(json.0, call.0);
+        let document = bson::serialize_to_vec(&call).unwrap();
+        let bson: CallDocument = bson::deserialize_from_slice(&document).unwrap();
+        assert_eq!(bson.0, call.0);
+    }
 }

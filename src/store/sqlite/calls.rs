@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::V
 use super::{from_sql, reads, to_sql, totals};
 use crate::{
     domain::{
+        Timestamp,
         attempt::AttemptState,
         enrollment::CallRecord,
         ids::{AttemptId, CallSid, ConversationId, TenantId},
@@ -81,12 +82,15 @@ pub fn list(
         after.id.into(),
         (i64::from(page.limit.get()) + 1).into(),
     ]);
+    // Few are due: they are found by that, and sorted. The order's own index would lead over all calls.
+    let is_about_later = filter.price_due_by.is_some() || filter.recorded_by.is_some();
+    let no_index = if is_about_later { "+" } else { "" };
     let found = reads::bodies::<CallDocument>(
         connection,
         "a call",
         &format!(
-            "SELECT body FROM calls WHERE {matches} AND (dial_at, id) < (?, ?)
-             ORDER BY dial_at DESC, id DESC LIMIT ?"
+            "SELECT body FROM calls WHERE {matches} AND ({no_index}dial_at, id) < (?, ?)
+             ORDER BY {no_index}dial_at DESC, id DESC LIMIT ?"
         ),
         params_from_iter(values),
     )?;
@@ -113,6 +117,15 @@ fn conditions(tenant: TenantId, filter: &CallFilter) -> (String, Vec<Value>) {
     if let Some(outcome) = &filter.outcome {
         conditions.push("outcome = ?");
         values.push(outcome.clone().into());
+    }
+    for (condition, by) in [
+        ("price_ask_at <= ?", filter.price_due_by),
+        ("recorded_at <= ?", filter.recorded_by),
+    ] {
+        if let Some(by) = by {
+            conditions.push(condition);
+            values.push(by.as_millisecond().into());
+        }
     }
     match filter.open {
         Some(true) => conditions.push("is_open = 1"),
@@ -206,8 +219,9 @@ fn upsert(connection: &Connection, id: &str, call: CallRecord) -> StoreResult<()
             "INSERT OR REPLACE INTO calls
                  (id, tenant, campaign, enrollment, to_phone, from_phone, sid, conversation, state,
                   is_open, outcome, dial_at, is_answered, is_abandoned, is_silent, billed_minutes,
-                  body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                  price_ask_at, recorded_at, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                     ?18, ?19)",
         )?
         .execute(params![
             id,
@@ -230,6 +244,8 @@ fn upsert(connection: &Connection, id: &str, call: CallRecord) -> StoreResult<()
             counts.map(|counts| counts.is_abandoned),
             counts.map(|counts| counts.is_silent),
             counts.map(|counts| to_sql(counts.billed_minutes)),
+            attempt.facts.price_ask_at().map(Timestamp::as_millisecond),
+            attempt.facts.recorded_at().map(Timestamp::as_millisecond),
             records::to_json(&CallDocument(call.clone())),
         ])?;
     Ok(())

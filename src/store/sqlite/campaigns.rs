@@ -220,18 +220,26 @@ fn list(
     filter: CampaignFilter,
     page: &PageRequest,
 ) -> StoreResult<Page<Campaign>> {
-    const MATCHES: &str = "tenant = ?1 AND is_deleted = 0 AND (?2 IS NULL OR status = ?2)
-         AND (?3 IS NULL OR instr(search_name, ?3) > 0)";
+    // A condition of its own, so that the index over those that are not deleted fits.
+    let matches = format!(
+        "tenant = ?1 AND (?2 IS NULL OR status = ?2)
+         AND (?3 IS NULL OR instr(search_name, ?3) > 0){}",
+        if filter.with_deleted {
+            ""
+        } else {
+            " AND is_deleted = 0"
+        }
+    );
     let after = Position::read(page.cursor.as_deref(), Position::END)?;
     let tenant = tenant.to_string();
     let search = filter.search.map(|text| text.to_lowercase());
     let total: i64 = connection
-        .prepare_cached(&format!("SELECT count(*) FROM campaigns WHERE {MATCHES}"))?
+        .prepare_cached(&format!("SELECT count(*) FROM campaigns WHERE {matches}"))?
         .query_row(params![tenant, filter.status, search], |row| row.get(0))?;
     let found = select(
         connection,
         &format!(
-            "SELECT version, body FROM campaigns WHERE {MATCHES} AND (created_at, id) < (?4, ?5)
+            "SELECT version, body FROM campaigns WHERE {matches} AND (created_at, id) < (?4, ?5)
              ORDER BY created_at DESC, id DESC LIMIT ?6"
         ),
         params![

@@ -108,7 +108,8 @@ CREATE UNIQUE INDEX enrollments_open ON enrollments (tenant, contact) WHERE stat
 CREATE INDEX enrollments_claimed ON enrollments (tenant, contact, ready_at) WHERE is_claimed = 1;
 CREATE INDEX enrollments_overdue ON enrollments (tenant, check_at) WHERE state = 'open';
 
--- The four columns before `body` are what an ended call counts for, and null in any other.
+-- From `is_answered` on there is what an ended call counts for, and null in any other. `price_ask_at` is
+-- when the carrier is to be asked for the price, `recorded_at` since when it keeps a recording.
 CREATE TABLE calls (
     id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,
@@ -126,6 +127,8 @@ CREATE TABLE calls (
     is_abandoned INTEGER,
     is_silent INTEGER,
     billed_minutes INTEGER,
+    price_ask_at INTEGER,
+    recorded_at INTEGER,
     body TEXT NOT NULL
 ) STRICT;
 CREATE INDEX calls_latest ON calls (tenant, dial_at, id);
@@ -139,6 +142,8 @@ CREATE INDEX calls_counted
     ON calls (tenant, campaign, dial_at, is_answered, is_abandoned, is_silent, billed_minutes)
     WHERE billed_minutes IS NOT NULL;
 CREATE INDEX calls_by_sid ON calls (tenant, sid) WHERE sid IS NOT NULL;
+CREATE INDEX calls_unpriced ON calls (tenant, price_ask_at) WHERE price_ask_at IS NOT NULL;
+CREATE INDEX calls_recorded ON calls (campaign, recorded_at) WHERE recorded_at IS NOT NULL;
 CREATE INDEX calls_by_conversation ON calls (tenant, conversation) WHERE conversation IS NOT NULL;
 
 -- The figures of `progress`, kept with every change so that none is ever counted again.

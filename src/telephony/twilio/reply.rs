@@ -13,13 +13,14 @@ use crate::{
         Timestamp,
         ids::CallSid,
         outcome::{Fault, FaultClass},
+        price::{self, Price},
     },
     telephony::{CallReport, CarrierError, ListedCall},
 };
 
 use super::{
     codes::{EndDetails, fault_class, signal_kind},
-    webhook::parse_rfc2822,
+    webhook::{answered_by, parse_rfc2822},
 };
 
 /// The shortest and the longest wait after "too many requests" without a time of its own.
@@ -177,6 +178,12 @@ pub(super) struct CallResource {
     date_created: Option<String>,
     #[serde(default)]
     duration: Option<Value>,
+    #[serde(default)]
+    answered_by: Option<String>,
+    #[serde(default)]
+    price: Option<Value>,
+    #[serde(default)]
+    price_unit: Option<String>,
 }
 
 /// One page of a list of calls.
@@ -218,6 +225,21 @@ impl CallResource {
             sid,
             created_at: self.date_created.as_deref().and_then(parse_rfc2822),
             status,
+            answered_by: self.answered_by.as_deref().and_then(answered_by),
+            price: self.price(),
+        })
+    }
+
+    /// What is taken for the call. Twilio tells it as what happens to the balance: below zero.
+    fn price(&self) -> Option<Price> {
+        let taken = match self.price.as_ref()? {
+            Value::String(text) => price::millionths(text)?,
+            Value::Number(number) => price::millionths(&number.to_string())?,
+            _ => return None,
+        };
+        Some(Price {
+            millionths: -taken,
+            currency: self.price_unit.as_deref()?.parse().ok()?,
         })
     }
 
@@ -243,7 +265,7 @@ pub(super) fn may_be_since(report: &CallReport, since: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::signal::SignalKind;
+    use crate::domain::{machine::AnsweredBy, signal::SignalKind};
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply {
@@ -358,6 +380,48 @@ mod tests {
         assert!(!reply(404, "<html>").is_unknown_call());
         assert!(reply(400, r#"{"code":21220}"#).means_over());
         assert!(!reply(200, r#"{"code":21220}"#).means_over());
+    }
+
+    // proves F-28
+    #[test]
+    fn a_price_is_what_is_taken_from_the_balance_and_may_be_missing() {
+        let report = |price: &str, unit: &str| {
+            let text = format!(
+                r#"{{"sid":"CA1","status":"completed","price":{price},"price_unit":{unit}}}"#
+            );
+            let resource: CallResource = serde_json::from_str(&text).unwrap();
+            resource
+                .report()
+                .unwrap()
+                .price
+                .map(|price| price.to_string())
+        };
+        let told = Some("0.013 USD".to_owned());
+        assert_eq!(report(r#""-0.0130""#, r#""USD""#), told);
+        assert_eq!(report("-0.013", r#""usd""#), told);
+        for (price, unit) in [
+            ("null", r#""USD""#),
+            ("\"\"", r#""USD""#),
+            (r#""-0.0130""#, "null"),
+            (r#""-0.0130""#, "\"\""),
+            (r#""soon""#, r#""USD""#),
+        ] {
+            assert_eq!(report(price, unit), None, "{price} {unit}");
+        }
+    }
+
+    // proves F-26
+    #[test]
+    fn a_verdict_is_read_where_there_is_one() {
+        let report = |verdict: &str| {
+            let text = format!(r#"{{"sid":"CA1","status":"in-progress","answered_by":{verdict}}}"#);
+            let resource: CallResource = serde_json::from_str(&text).unwrap();
+            resource.report().unwrap().answered_by
+        };
+        assert_eq!(report(r#""machine_start""#), Some(AnsweredBy::Machine));
+        for none in ["null", "\"\"", r#""robot""#] {
+            assert_eq!(report(none), None, "{none}");
+        }
     }
 
     fn call(created: &str) -> CallReport {

@@ -114,7 +114,8 @@ fn verdict(call: CallSid, by: AnsweredBy, is_asking: bool, received_at: Timestam
     }
 }
 
-fn answered_by(text: &str) -> Option<AnsweredBy> {
+/// Who or what answered, by Twilio's word for it; none for a word that nobody knows.
+pub(super) fn answered_by(text: &str) -> Option<AnsweredBy> {
     Some(match text {
         "human" => AnsweredBy::Human,
         "machine_start" => AnsweredBy::Machine,

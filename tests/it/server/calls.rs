@@ -184,3 +184,41 @@ pub async fn a_person_in_two_campaigns_gets_a_call_from_each_and_progresses_in_e
     );
     world.end().await;
 }
+
+pub async fn how_long_the_agent_took_to_answer_is_kept_with_each_turn(place: Arc<Place>) {
+    let world = Scenario::on(&place)
+        .everyone(Converses)
+        .simulator(|simulator| {
+            simulator.agent.turns = (2, 2);
+            // Slow enough that nobody answers as fast as an echo.
+            simulator.speed = 2.0;
+        })
+        .start()
+        .await;
+    let campaign = world.start_campaign(&list(1..3), retrying()).await;
+    world.until_status(&campaign, "completed").await;
+    for n in 1..3 {
+        let id = world.calls_to(&campaign, n).await.remove(0)["id"].clone();
+        let path = format!("/calls/{}", id.as_str().unwrap());
+        let call = world.owner.get(&path).await.ok();
+        let lines = call["transcript"].as_array().unwrap();
+        let (agent, callee): (Vec<&Value>, Vec<&Value>) =
+            lines.iter().partition(|line| line["speaker"] == "agent");
+        assert_eq!(agent[0]["latencyMs"], Value::Null, "a greeting: {call}");
+        assert!(
+            callee.iter().all(|line| line["latencyMs"].is_null()),
+            "{call}"
+        );
+        let mut waits: Vec<u64> = agent
+            .iter()
+            .filter_map(|line| line["latencyMs"].as_u64())
+            .collect();
+        waits.sort_unstable();
+        let latency = &call["latency"];
+        assert!(!waits.is_empty(), "{call}");
+        assert_eq!(latency["turns"], waits.len(), "{call}");
+        assert_eq!(latency["medianMs"], waits[(waits.len() - 1) / 2], "{call}");
+        assert_eq!(latency["worstMs"], waits[waits.len() - 1], "{call}");
+    }
+    world.end().await;
+}

@@ -1,12 +1,13 @@
 //! Machines that answer.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dialtone::{
     domain::ids::{AttemptId, TenantId},
     sim::{
         Behaviour::{Converses, Fax, Machine},
         SimulatorConfig,
+        faults::Faults,
         ledger::CallFacts,
     },
 };
@@ -175,6 +176,53 @@ pub async fn a_late_verdict_does_not_disturb_a_person(place: Arc<Place>) {
         (call["answeredBy"] == "machine").then_some(())
     })
     .await;
+    world.end().await;
+}
+
+// proves F-26
+pub async fn a_lost_verdict_is_asked_for_and_without_any_the_answerer_is_unknown(
+    place: Arc<Place>,
+) {
+    let world = Scenario::on(&place)
+        .callee(1, [Machine])
+        .everyone(Converses)
+        .faults(Faults {
+            lost_verdict: 1.0,
+            ..Faults::default()
+        })
+        .simulator(talkative)
+        .simulator(|simulator| {
+            // Calls last longer than the carrier listens.
+            simulator.speed = 2.0;
+            simulator.undetected = BTreeSet::from([person(2), person(3)]);
+        })
+        .engine(|settings| {
+            settings.timing.verdict = Duration::ZERO;
+            settings.sweep = Duration::from_millis(100);
+        })
+        .start()
+        .await;
+    let mut campaigns = Vec::new();
+    for (n, unknown_is_machine) in [(1, false), (2, true), (3, false)] {
+        let machines = json!({
+            "detection": "async", "timeoutSeconds": 3, "heldAfterTurns": 0,
+            "unknownIsMachine": unknown_is_machine,
+        });
+        let campaign = world.start_campaign(&list(n..n + 1), once(machines)).await;
+        campaigns.push(campaign);
+    }
+    for (n, answered_by, outcome, kind) in [
+        (1, "machine", "voicemail", "detected"),
+        (2, "unknown", "voicemail", "verdictMissing"),
+        (3, "unknown", "answered", "verdictMissing"),
+    ] {
+        let campaign = &campaigns[n as usize - 1];
+        world.until_status(campaign, "completed").await;
+        let call = call_to(&world, campaign, n).await;
+        assert_eq!(call["answeredBy"], answered_by, "{call}");
+        assert_eq!(call["outcome"], outcome, "{call}");
+        assert!(kinds(&call).contains(&kind), "{call}");
+    }
     world.end().await;
 }
 

@@ -1,9 +1,9 @@
 //! Recordings of calls.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dialtone::sim::{Behaviour::Converses, faults::Faults};
-use reqwest::{StatusCode, header};
+use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::world::{Place, Scenario, World, list, until};
@@ -164,5 +164,62 @@ pub async fn the_recordings_of_the_erased_are_deleted_at_the_carrier(place: Arc<
     assert_eq!(told.status.as_u16(), 204);
     let shown = world.owner.get(&format!("/calls/{call}")).await.ok();
     assert_eq!(shown["hasRecording"], false);
+    world.end().await;
+}
+
+/// Recordings that cannot be deleted, or can.
+fn deletions_fail(share: f64) -> Faults {
+    Faults {
+        delete_recording_fails: share,
+        ..Faults::default()
+    }
+}
+
+pub async fn a_recording_is_deleted_when_it_is_as_old_as_it_may_become(place: Arc<Place>) {
+    let world = Scenario::on(&place)
+        .everyone(Converses)
+        .faults(deletions_fail(1.0))
+        .engine(|settings| {
+            settings.timing.day = Duration::from_millis(1);
+            settings.retention = Duration::from_millis(50);
+        })
+        .start()
+        .await;
+    let kept = world.start_campaign(&list(1..2), recorded()).await;
+    let kept = recorded_call(&world, &kept).await;
+    let mut settings = recorded();
+    settings["recordingDays"] = json!(1);
+    let campaign = world.start_campaign(&list(2..3), settings).await;
+    let shown = world.owner.get(&format!("/campaigns/{campaign}")).await;
+    assert_eq!(shown.ok()["settings"]["recordingDays"], 1);
+    let call = recorded_call(&world, &campaign).await;
+    let path = format!("/calls/{call}");
+    let sid = world.owner.get(&path).await.ok()["sid"].clone();
+    let sid = sid.as_str().unwrap();
+    let there = at_the_carrier(&world, sid).await;
+    assert_eq!(there["recordings"].as_array().unwrap().len(), 1, "{there}");
+
+    // The campaign goes, what it kept does not stay; and the carrier is asked until it does it.
+    let address = format!("/campaigns/{campaign}");
+    let deleted = world.owner.send(Method::DELETE, &address, None).await;
+    assert!(deleted.status.is_success(), "{}", deleted.text);
+    world.simulator.set_faults(deletions_fail(0.0));
+    let shown = until("the deletion", async || {
+        let shown = world.owner.get(&path).await.ok();
+        (shown["hasRecording"] == false).then_some(shown)
+    })
+    .await;
+    assert!(shown["recordingDeletedAt"].is_string(), "{shown}");
+    let timeline = shown["timeline"].as_array().unwrap();
+    let deletions = timeline
+        .iter()
+        .filter(|it| it["kind"] == "recordingDeleted");
+    assert_eq!(deletions.count(), 1, "{shown}");
+    assert_eq!(at_the_carrier(&world, sid).await["recordings"], json!([]));
+    let path = format!("/calls/{call}/recording");
+    world.owner.get(&path).await.refused(410, "deleted");
+
+    let kept = listen(&world, &world.owner.token, &kept, None).await;
+    assert_eq!(kept.status, StatusCode::OK, "no days were asked for");
     world.end().await;
 }

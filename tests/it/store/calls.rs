@@ -3,12 +3,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use dialtone::{
     domain::{
         Timestamp,
-        attempt::{AttemptState, ReleaseReason},
+        attempt::{AttemptState, CallFacts, Recording, ReleaseReason},
         campaign::Campaign,
         enrollment::{Enrollment, EnrollmentState, Progress},
         ids::{AttemptId, ConversationId, TenantId},
         outcome::{Fault, FaultClass, Outcome},
         pacing::Usage,
+        price::CarrierPrice,
     },
     store::{CallFilter, Commit, EnrollmentFilter, PageRequest, Store, StoreError},
 };
@@ -167,6 +168,78 @@ pub async fn calls_are_listed_latest_first_and_filtered(home: Arc<Home>) {
         ..CallFilter::default()
     };
     assert_eq!(list(one).await.len(), 1);
+}
+
+// proves F-28
+pub async fn calls_are_found_by_what_is_to_be_done_about_them_later(home: Arc<Home>) {
+    let store = home.open().await;
+    let campaign = active_campaign(&*store, 3).await;
+    let holder = lease(&*store, &campaign).await;
+    let claimed = store.claim_due(&claim(&campaign, holder, 3)).await.unwrap();
+    let recording = |told_at, deleted_at| {
+        let sid = "RE00000000000000000000000000000001".parse().unwrap();
+        Some(Recording {
+            sid,
+            duration: None,
+            told_at,
+            deleted_at,
+        })
+    };
+    let facts = [
+        CallFacts {
+            price: Some(CarrierPrice::awaited(NOW, seconds(60))),
+            recording: recording(NOW + seconds(5), None),
+            ..CallFacts::default()
+        },
+        CallFacts {
+            price: Some(CarrierPrice::Known(price())),
+            recording: recording(NOW, Some(NOW + seconds(9))),
+            ..CallFacts::default()
+        },
+        CallFacts {
+            price: Some(CarrierPrice::GivenUp),
+            ..CallFacts::default()
+        },
+    ];
+    let mut calls = Vec::new();
+    for (enrollment, facts) in claimed.iter().zip(facts) {
+        let open = opened(enrollment, NOW);
+        store.commit(&open).await.unwrap();
+        let mut over = ended(&open.enrollment, Outcome::Answered, None);
+        over.attempt.as_mut().unwrap().facts = facts;
+        store.commit(&over).await.unwrap();
+        let attempt = over.attempt.clone().unwrap();
+        let call = store.find_call(campaign.tenant, attempt.id).await.unwrap();
+        assert_eq!(call.unwrap().attempt, attempt);
+        calls.push(over);
+    }
+    let first = calls[0].attempt.clone().unwrap().id;
+    let found = async |price_due_by, recorded_by| {
+        let filter = CallFilter {
+            campaign: Some(campaign.id),
+            price_due_by,
+            recorded_by,
+            ..CallFilter::default()
+        };
+        let page = PageRequest::first(9);
+        let calls = store.list_calls(campaign.tenant, &filter, &page).await;
+        let calls = calls.unwrap().items.into_iter();
+        calls.map(|call| call.attempt.id).collect::<Vec<_>>()
+    };
+    let at = |n| Some(NOW + seconds(n));
+    assert_eq!(found(at(59), None).await, []);
+    assert_eq!(found(at(60), None).await, [first]);
+    assert_eq!(found(None, at(4)).await, []);
+    assert_eq!(found(None, at(5)).await, [first]);
+
+    let mut settled = calls[0].clone();
+    settled.enrollment.version += 1;
+    let facts = &mut settled.attempt.as_mut().unwrap().facts;
+    facts.price = Some(CarrierPrice::GivenUp);
+    facts.recording = recording(NOW, at(600));
+    store.commit(&settled).await.unwrap();
+    assert_eq!(found(at(99_999), None).await, []);
+    assert_eq!(found(None, at(99_999)).await, []);
 }
 
 /// A repeatable choice of numbers below `n`.

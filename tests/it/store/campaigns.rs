@@ -59,6 +59,7 @@ pub async fn campaigns_are_listed_newest_first_and_filtered(home: Arc<Home>) {
         let filter = CampaignFilter {
             status: status.map(str::to_owned),
             search: search.map(str::to_owned),
+            ..CampaignFilter::default()
         };
         let page = store
             .list_campaigns(tenant, &filter, &PageRequest::first(50))
@@ -127,6 +128,13 @@ pub async fn a_deleted_campaign_is_hidden(home: Arc<Home>) {
         .await
         .unwrap();
     assert_eq!((page.items, page.total), (vec![], 0));
+    let all = CampaignFilter {
+        with_deleted: true,
+        ..CampaignFilter::default()
+    };
+    let page = PageRequest::first(9);
+    let page = store.list_campaigns(tenant, &all, &page).await.unwrap();
+    assert_eq!((page.items, page.total), (vec![campaign.clone()], 1));
     let active = store.active_campaigns(campaign.tenant).await.unwrap();
     assert_eq!(active, []);
     let mut next = campaign.clone();

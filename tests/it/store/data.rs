@@ -19,6 +19,7 @@ use dialtone::{
         outcome::Outcome,
         pacing::PacingLimits,
         phone::Region,
+        price::Price,
         report::{AgentCost, AgentReport, AgentVerdict, CostUnit},
         retry::RetryPolicy,
         rules::Rule,
@@ -64,6 +65,7 @@ pub fn campaign(tenant: TenantId, status: CampaignStatus) -> Campaign {
             opt_out_key: Some('#'),
             silence: Silence::default(),
             is_recorded: false,
+            recording_days: None,
             machines: MachinePolicy::default(),
             transfer: None,
             spoken_language: None,
@@ -313,5 +315,12 @@ pub fn report(conversation: &ConversationId) -> AgentReport {
             unit: CostUnit::Usd,
         }),
         ..AgentReport::new(conversation.clone())
+    }
+}
+
+pub fn price() -> Price {
+    Price {
+        millionths: 14_000,
+        currency: "USD".parse().unwrap(),
     }
 }

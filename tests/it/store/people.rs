@@ -201,6 +201,7 @@ pub async fn events_are_replaced_where_they_are(home: Arc<Home>) {
         text: "my name is Ann".to_owned(),
         is_final: true,
         interrupted: false,
+        latency: None,
     };
     let event = |kind| Event {
         tenant: campaign.tenant,

@@ -43,6 +43,7 @@ impl Case {
         let finding = Finding::Found {
             sid: sid("CA1"),
             status: SignalKind::Answered,
+            answered_by: None,
         };
         self.look(finding, now).effects
     }
