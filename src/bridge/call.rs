@@ -287,7 +287,7 @@ impl Call {
                 out.answer(call.done("noted, this person will not be called again"));
                 out.report(BridgeEvent::ToolUsed(call));
             }
-            Tool::SetDisposition { .. } | Tool::ScheduleCallback { .. } => {
+            Tool::SetDisposition { .. } | Tool::ScheduleCallback { .. } | Tool::Custom { .. } => {
                 out.report(BridgeEvent::ToolUsed(call));
             }
         }

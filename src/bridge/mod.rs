@@ -28,7 +28,7 @@ pub use self::{
     operator::{HintRefused, OperatorRequest, Operators, Uplink},
     warm::WarmUp,
 };
-pub use crate::agents::{Brief, Tool, ToolAnswer, ToolCall};
+pub use crate::agents::{Brief, Tool, ToolAnswer, ToolCall, ToolError};
 use crate::{
     agents::VoiceAgent,
     domain::{

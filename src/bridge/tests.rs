@@ -659,10 +659,10 @@ async fn tools_are_told_in_their_order_and_unknown_ones_are_answered_at_once() {
         let parameters = serde_json::json!({"disposition": "interested"});
         ToolCall::read(format!("tc_{name}"), name, &parameters)
     };
-    let names = ["set_disposition", "lookup", "schedule_callback"];
+    let names = ["set_disposition", "look up", "schedule_callback"];
     let used = AgentEvent::ToolsUsed(names.map(read).to_vec());
     scene.agent.send(used).await.unwrap();
-    for name in ["lookup", "schedule_callback"] {
+    for name in ["look up", "schedule_callback"] {
         let answer = scene.answer().await;
         assert_eq!((answer.tool.as_str(), answer.is_error), (name, true));
     }

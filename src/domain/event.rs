@@ -156,6 +156,15 @@ pub enum Moment {
         /// What about.
         note: Option<String>,
     },
+    /// The agent used a tool that the tenant defined, or that there is not.
+    ToolUsed {
+        /// Its name, as the agent called it.
+        tool: String,
+        /// How long the agent waited.
+        took: Duration,
+        /// Why nothing came of it; none where it was answered. Nothing of what was said.
+        error: Option<String>,
+    },
     /// The callee is being handed over to a person.
     Transferring {
         /// To whom.

@@ -5,6 +5,7 @@
 //! identifiers arrive with the input.
 
 pub mod access;
+pub mod address;
 pub mod attempt;
 pub mod audience;
 pub mod breaker;
@@ -45,6 +46,7 @@ pub mod step;
 pub mod suppression;
 pub mod text;
 pub mod transfer;
+pub mod web_tool;
 pub mod window;
 pub mod zone;
 

@@ -462,6 +462,9 @@ fn in_words(moment: &Moment) -> (String, String) {
                 note.as_ref(),
             ),
         ),
+        Moment::ToolUsed { tool, took, error } => {
+            ("toolUsed", tool_used(tool, *took, error.as_deref()))
+        }
         Moment::Transferring { to, by } => (
             "transferring",
             format!(
@@ -500,6 +503,16 @@ fn reported(verdict: Option<AgentVerdict>) -> &'static str {
         Some(AgentVerdict::Failure) => "the agent's vendor reports a failure",
         Some(AgentVerdict::Unknown) => "the agent's vendor reports and gives no clear verdict",
         None => "the agent's vendor reports on the conversation",
+    }
+}
+
+fn tool_used(tool: &str, took: Duration, error: Option<&str>) -> String {
+    match error {
+        Some(error) => format!("the agent used the tool {tool} in vain: {error}"),
+        None => {
+            let seconds = took.as_secs_f64();
+            format!("the agent used the tool {tool}, which answered in {seconds:.1} s")
+        }
     }
 }
 

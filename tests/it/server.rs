@@ -26,6 +26,7 @@ mod suppression_lists;
 mod tools;
 mod vapi;
 mod warm;
+mod web_tools;
 
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
@@ -166,6 +167,11 @@ on_both_stores!(
     tools::the_other_vendors_agent_uses_the_same_tools,
     tools::an_operator_transfers_a_call,
     tools::what_is_told_of_a_transfer_without_a_signature_or_sense_is_refused,
+    web_tools::an_agent_asks_the_tenants_server_and_is_told_what_it_says,
+    web_tools::what_goes_wrong_with_a_tool_is_told_to_the_agent_and_kept,
+    web_tools::a_tool_that_takes_long_holds_up_nothing_else,
+    web_tools::the_other_vendors_agent_uses_the_tenants_tools,
+    web_tools::a_tool_is_defined_as_it_may_be_or_not_at_all,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     warm::nothing_is_left_of_what_was_prepared_for_who_never_answers,
@@ -225,6 +231,7 @@ on_store!(
     tools::an_agent_that_ends_the_call_is_heard_out_and_the_call_is_ended,
     tools::a_callee_who_asks_for_a_person_is_connected_with_one,
     tools::the_other_vendors_agent_uses_the_same_tools,
+    web_tools::an_agent_asks_the_tenants_server_and_is_told_what_it_says,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,

@@ -8,6 +8,7 @@ pub mod raw;
 mod tasks;
 mod tools;
 mod warm;
+mod web_tools;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,8 +32,8 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, ToolAnswer,
-        Uplink, WarmUp,
+        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, Tool,
+        ToolAnswer, ToolCall, Uplink, WarmUp,
         worker::{Held, Workers},
     },
     domain::{
@@ -408,7 +409,14 @@ async fn join(
     let media = &state.media;
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
     let (answer, answers) = mpsc::channel(ANSWERS_WAITING);
-    let keeping = keep(state.engine.clone(), talk.clone(), reports, answer);
+    let uses = web_tools::Uses::new(
+        state.engine.clone(),
+        talk.clone(),
+        state.web_tools.clone(),
+        answer.clone(),
+        media.tasks.clone(),
+    );
+    let keeping = keep(state.engine.clone(), talk.clone(), reports, answer, uses);
     let keeping = media.tasks.spawn(keeping.in_current_span());
     let warm = media.warm().take(talk.attempt);
     let limits = limits_of(&talk.step);
@@ -519,6 +527,7 @@ async fn keep(
     talk: Talk,
     mut reports: mpsc::Receiver<BridgeEvent>,
     answers: mpsc::Sender<ToolAnswer>,
+    uses: web_tools::Uses,
 ) {
     // Of keys that are pressed again and again, one is a wish.
     let mut wishes = BTreeSet::new();
@@ -547,6 +556,15 @@ async fn keep(
                     opt_out(&engine, &talk, by, None).await;
                 }
             }
+            BridgeEvent::ToolUsed(ToolCall {
+                id,
+                tool:
+                    Tool::Custom {
+                        name,
+                        arguments,
+                        is_shared,
+                    },
+            }) => uses.begin(id, name, arguments, is_shared),
             BridgeEvent::ToolUsed(call) => {
                 let answer = tools::serve(&engine, &talk, &call, &mut wishes).await;
                 if let Some(answer) = answer {

@@ -10,7 +10,7 @@ use super::{
     record,
     report::verdict_option,
     suppression::source,
-    wire::{duration_ms_option, millis, millis_option, text},
+    wire::{duration_ms, duration_ms_option, millis, millis_option, text},
 };
 use crate::domain::{
     Timestamp,
@@ -142,6 +142,12 @@ enum MomentShape {
         #[serde(with = "millis")]
         at: Timestamp,
         note: Option<String>,
+    },
+    ToolUsed {
+        tool: String,
+        #[serde(rename = "tookMs", with = "duration_ms")]
+        took: Duration,
+        error: Option<String>,
     },
     Transferring {
         #[serde(with = "text")]
