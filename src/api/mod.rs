@@ -152,6 +152,8 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::hang_up))
         .routes(routes!(attend::listen))
         .routes(routes!(attend::hint))
+        .routes(routes!(attend::mute))
+        .routes(routes!(attend::unmute))
         .routes(routes!(recording::get))
         .routes(routes!(calls::transfer))
         .routes(routes!(suppressions::list, suppressions::add))

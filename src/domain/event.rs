@@ -137,6 +137,13 @@ pub enum Moment {
         /// What, in their words.
         text: String,
     },
+    /// An operator muted the agent, or let it be heard again.
+    Muted {
+        /// Whether the callee hears nothing of the agent from now on.
+        is_on: bool,
+        /// Who.
+        by: String,
+    },
     /// The carrier's recording can be listened to.
     Recorded {
         /// How long it is; none when the carrier does not say.
@@ -209,7 +216,7 @@ pub struct TranscriptLine {
     pub text: String,
     /// Whether the text may still change.
     pub is_final: bool,
-    /// Whether the callee cut this turn of the agent short.
+    /// Whether the callee did not hear all of this turn of the agent: they spoke over it, or it was muted.
     pub interrupted: bool,
 }
 

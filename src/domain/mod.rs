@@ -27,6 +27,7 @@ pub mod halt;
 pub mod holiday;
 pub mod ids;
 pub mod machine;
+pub mod mute;
 pub mod outcome;
 pub mod pacing;
 pub mod person;

@@ -108,7 +108,12 @@ fn rooms_of(stored: &StoredEvent) -> Vec<String> {
         EventKind::Campaign { .. } | EventKind::EmergencyStop { .. } => {
             vec![tenant_room(event.tenant), campaign]
         }
-        EventKind::Call { attempt, .. } | EventKind::Transcript { attempt, .. } => {
+        EventKind::Call { attempt, .. }
+        | EventKind::Transcript { attempt, .. }
+        | EventKind::Timeline {
+            attempt,
+            moment: Moment::Muted { .. },
+        } => {
             vec![campaign, call_room(*attempt)]
         }
         EventKind::Enrolled { .. }
@@ -172,7 +177,7 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
         EventKind::Call { attempt, .. }
         | EventKind::Timeline {
             attempt,
-            moment: Moment::Reported { .. },
+            moment: Moment::Reported { .. } | Moment::Muted { .. },
         } => {
             let call = engine.store().find_call(event.tenant, *attempt).await?;
             call.map(|call| Message {

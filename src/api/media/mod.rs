@@ -40,7 +40,7 @@ use crate::{
         Timestamp,
         attempt::Party,
         event::{Event, EventKind, Moment, StoredEvent},
-        ids::{AttemptId, StreamSid},
+        ids::{AttemptId, StreamSid, TenantId},
         machine::{DetectionMode, MachinePolicy},
         signal::{Signal, SignalKind},
         step::VoiceCall,
@@ -615,7 +615,12 @@ async fn tell(engine: &Engine, talk: &Talk, kind: SignalKind) {
         at,
         kind,
     };
-    let save = || engine.tell(talk.campaign.tenant, talk.attempt, signal.clone());
+    tell_of(engine, talk.campaign.tenant, talk.attempt, signal).await;
+}
+
+/// Saves a fact about a talk.
+pub(super) async fn tell_of(engine: &Engine, tenant: TenantId, attempt: AttemptId, signal: Signal) {
+    let save = || engine.tell(tenant, attempt, signal.clone());
     if let Err(error) = insist(SAVE_TRIES, save).await {
         warn!(%error, "a fact about a talk was not saved");
     }

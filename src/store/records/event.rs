@@ -130,6 +130,10 @@ enum MomentShape {
         by: String,
         text: String,
     },
+    Muted {
+        is_on: bool,
+        by: String,
+    },
     Recorded {
         #[serde(rename = "durationMs", with = "duration_ms_option")]
         duration: Option<Duration>,

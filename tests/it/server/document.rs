@@ -18,8 +18,10 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/calls/{id}/hangup",
     "POST /api/v1/calls/{id}/hint",
     "GET /api/v1/calls/{id}/listen",
+    "POST /api/v1/calls/{id}/mute",
     "GET /api/v1/calls/{id}/recording",
     "POST /api/v1/calls/{id}/transfer",
+    "POST /api/v1/calls/{id}/unmute",
     "GET /api/v1/campaigns",
     "POST /api/v1/campaigns",
     "GET /api/v1/campaigns/active",
@@ -186,7 +188,7 @@ pub async fn suppress(owner: &Client, phone: &str) -> String {
 pub fn is_expected(path: &str, status: u16) -> bool {
     match path.rsplit('/').next() {
         // Nobody talks.
-        Some("listen" | "hint" | "transfer") => status == 409,
+        Some("listen" | "hint" | "mute" | "transfer" | "unmute") => status == 409,
         // Nothing was recorded.
         Some("recording") => status == 404,
         // There may be no such tool.
