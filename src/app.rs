@@ -26,6 +26,8 @@ use crate::{
         self, ApiState, ReportDialects,
         access::{Access, FirstUser},
         media::Media,
+        vault::Vault,
+        web_tools::WebTools,
     },
     bridge::{
         Bridge, BridgeSettings,
@@ -43,6 +45,7 @@ use crate::{
     realtime::Realtime,
     store::{Store, StoreResult, memory::MemoryStore, mongo::MongoStore, sqlite::SqliteStore},
     telephony::twilio::{CallbackUrls, Credentials, TwilioCarrier, TwilioConfig},
+    web::WebClient,
 };
 
 /// A running server.
@@ -120,6 +123,10 @@ impl App {
         let agents = agents(&config.agents)?;
         let vendors = agents.iter().map(|(vendor, _)| vendor.clone()).collect();
         let secret = signing_secret(&config)?;
+        let web_tools = WebTools {
+            client: WebClient::new(config.server.private_hosts.clone())?,
+            vault: Vault::new(&secret),
+        };
         let access = Arc::new(Access::new(store.clone(), clock.clone(), &secret));
         let first_user = access
             .ensure_first_user(
@@ -158,6 +165,7 @@ impl App {
             engine: engine.clone(),
             access,
             media: media.clone(),
+            web_tools: Arc::new(web_tools),
             tasks: tasks.clone(),
             public_url: config.server.public_url.as_str().into(),
             callbacks: Arc::new(callbacks),

@@ -9,6 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use crate::domain::{
+    address::PrivateHost,
     pacing::CallRate,
     phone::{PhoneNumber, Region},
     profile::ProfileId,
@@ -58,6 +59,9 @@ pub struct ServerConfig {
     pub max_upload_bytes: u64,
     /// `DIALTONE_STATIC_DIR`: read the dashboard from there instead of from the binary.
     pub static_dir: Option<PathBuf>,
+    /// `DIALTONE_TOOL_PRIVATE_HOSTS`: what tools of tenants may reach although it is private, and without
+    /// TLS; several separated by commas.
+    pub private_hosts: Vec<PrivateHost>,
 }
 
 /// Where records are kept.
@@ -304,7 +308,22 @@ impl Reader {
             drain: Duration::from_secs(drain),
             max_upload_bytes: upload_mb.saturating_mul(1024 * 1024),
             static_dir: self.get("DIALTONE_STATIC_DIR").map(PathBuf::from),
+            private_hosts: self.private_hosts(),
         }
+    }
+
+    fn private_hosts(&mut self) -> Vec<PrivateHost> {
+        const VARIABLE: &str = "DIALTONE_TOOL_PRIVATE_HOSTS";
+        let text = self.get(VARIABLE).unwrap_or_default();
+        let mut hosts = Vec::new();
+        let parts = text.split(',').map(str::trim);
+        for part in parts.filter(|part| !part.is_empty()) {
+            match part.parse::<PrivateHost>() {
+                Ok(host) => hosts.push(host),
+                Err(error) => self.problem(VARIABLE, error.to_string()),
+            }
+        }
+        hosts
     }
 
     fn mark(&self) -> Option<PathBuf> {

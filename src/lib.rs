@@ -20,4 +20,5 @@ pub mod realtime;
 pub mod sim;
 pub mod store;
 pub mod telephony;
+pub mod web;
 pub mod websocket;

@@ -30,6 +30,9 @@ export const api = {
   call: (id) => get(`/calls/${part(id)}`),
   recording: (id) => request("GET", `/calls/${part(id)}/recording`).then((r) => r.blob()),
   hangUp: (id) => send("POST", `/calls/${part(id)}/hangup`),
+  mute: (id) => send("POST", `/calls/${part(id)}/mute`),
+  unmute: (id) => send("POST", `/calls/${part(id)}/unmute`),
+  transfer: (id, to) => send("POST", `/calls/${part(id)}/transfer`, to ? { to } : {}),
   hint: (id, text) => send("POST", `/calls/${part(id)}/hint`, { text }),
 
   startFromCsv: (form, onSent) => upload("/campaigns/start-from-csv", form, onSent),

@@ -28,6 +28,8 @@ export const text = {
   cannotListen: "This call cannot be listened to: it is over, or its audio is somewhere else.",
   lostListening: "The call's sound was lost.",
   hintLabel: "Tell the agent (the callee does not hear it)",
+  transferLabel: "Transfer the call to",
+  transferHint: "the campaign's number",
   importRunning: "Rows are being read…",
 };
 
@@ -48,6 +50,9 @@ const ACTIONS = {
   hangUp: "Hang up",
   listen: "Listen",
   hint: "Tell the agent",
+  mute: "Mute the agent",
+  unmute: "Unmute the agent",
+  transfer: "Transfer",
 };
 
 const CALL_STATES = {

@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telephony", &["domain", "json"]),
     ("agents", &["domain", "audio", "json", "websocket"]),
     ("import", &["domain"]),
+    ("web", &["domain"]),
     (
         "bridge",
         &["domain", "agents", "audio", "telephony::media", "websocket"],
@@ -54,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telephony::twilio::stream",
             "telephony::twilio::twiml",
             "telephony::twilio::webhook",
+            "web",
             "websocket",
         ],
     ),
@@ -71,6 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "realtime",
             "store",
             "telephony",
+            "web",
         ],
     ),
     ("sim", &["clock", "telephony::twilio::signature"]),

@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use crate::domain::web_tool::ToolName;
+
 /// Use of a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
@@ -40,6 +42,15 @@ pub enum Tool {
     },
     /// `transfer_to_human {}`: the callee is to be connected with a person.
     TransferToHuman,
+    /// Any other: a tool that the tenant may have defined.
+    Custom {
+        /// As the agent called it.
+        name: ToolName,
+        /// What the agent says with it.
+        arguments: Value,
+        /// Whether somebody else may serve it, so that one which is not known here is not answered.
+        is_shared: bool,
+    },
 }
 
 /// What an agent is told in return.
@@ -79,12 +90,27 @@ const SET_DISPOSITION: &str = "set_disposition";
 const SCHEDULE_CALLBACK: &str = "schedule_callback";
 const TRANSFER_TO_HUMAN: &str = "transfer_to_human";
 
+const BUILT_IN: [&str; 5] = [
+    DO_NOT_CALL,
+    END_CALL,
+    SET_DISPOSITION,
+    SCHEDULE_CALLBACK,
+    TRANSFER_TO_HUMAN,
+];
+
 /// No reason and no note is worth more room in the records than this, in characters.
 const LONGEST_NOTE: usize = 500;
 /// The longest disposition, in characters: more is a note.
 const LONGEST_DISPOSITION: usize = 60;
 /// The longest time that is read, in characters.
 const LONGEST_TIME: usize = 60;
+
+impl ToolError {
+    /// There is no tool of that name here.
+    pub fn unknown(name: &str) -> Self {
+        Self::Unknown(name.chars().take(60).collect())
+    }
+}
 
 impl Tool {
     /// What an agent asks for by calling the tool of that name.
@@ -110,13 +136,26 @@ impl Tool {
                 note: note("note"),
             }),
             TRANSFER_TO_HUMAN => Ok(Self::TransferToHuman),
-            unknown => Err(ToolError::Unknown(unknown.chars().take(60).collect())),
+            other => match other.parse() {
+                Ok(name) => Ok(Self::Custom {
+                    name,
+                    arguments: parameters.clone(),
+                    is_shared: false,
+                }),
+                Err(_) => Err(ToolError::unknown(other)),
+            },
         }
     }
 
+    /// Whether a tool of that name is there without anybody defining it.
+    pub fn is_built_in(name: &str) -> bool {
+        BUILT_IN.contains(&name)
+    }
+
     /// The name under which the agent has the tool.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
+            Self::Custom { name, .. } => name.as_str(),
             Self::DoNotCall { .. } => DO_NOT_CALL,
             Self::EndCall => END_CALL,
             Self::SetDisposition { .. } => SET_DISPOSITION,
@@ -223,6 +262,15 @@ mod tests {
                 },
             ),
             (TRANSFER_TO_HUMAN, json!({}), Tool::TransferToHuman),
+            (
+                "lookup_order",
+                json!({"order": 7, "deep": [{}]}),
+                Tool::Custom {
+                    name: "lookup_order".parse().unwrap(),
+                    arguments: json!({"order": 7, "deep": [{}]}),
+                    is_shared: false,
+                },
+            ),
         ] {
             assert_eq!(
                 Tool::read(name, &parameters),
@@ -230,6 +278,10 @@ mod tests {
                 "{parameters}"
             );
             assert_eq!(tool.name(), name);
+            assert_eq!(
+                Tool::is_built_in(name),
+                !matches!(tool, Tool::Custom { .. })
+            );
         }
         let long = json!({"reason": "é".repeat(600)});
         let kept = Some("é".repeat(LONGEST_NOTE));
@@ -247,8 +299,8 @@ mod tests {
             answer.text
         };
         assert_eq!(
-            refused("lookup", json!({})),
-            "the tool \"lookup\" is not available during a phone call"
+            refused("look up", json!({})),
+            "the tool \"look up\" is not available during a phone call"
         );
         for parameters in [
             json!({}),

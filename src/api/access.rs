@@ -299,7 +299,7 @@ fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
 }
 
 /// A key for one purpose, so that what is signed for one is worth nothing for another.
-fn derive(secret: &[u8], purpose: &[u8]) -> Vec<u8> {
+pub(super) fn derive(secret: &[u8], purpose: &[u8]) -> Vec<u8> {
     mac(secret, purpose).finalize().into_bytes().to_vec()
 }
 

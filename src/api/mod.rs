@@ -29,6 +29,8 @@ mod recording;
 mod reports;
 mod settings;
 mod suppressions;
+pub mod vault;
+pub mod web_tools;
 
 use std::{any::Any, path::PathBuf, sync::Arc, time::Duration};
 
@@ -67,6 +69,8 @@ pub struct ApiState {
     pub access: Arc<access::Access>,
     /// The calls whose audio is here.
     pub media: Arc<media::Media>,
+    /// What the tools that tenants define need.
+    pub web_tools: Arc<web_tools::WebTools>,
     /// What goes on when its client has left.
     pub tasks: TaskTracker,
     /// What the carrier calls, without a slash at the end.
@@ -148,12 +152,16 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::hang_up))
         .routes(routes!(attend::listen))
         .routes(routes!(attend::hint))
+        .routes(routes!(attend::mute))
+        .routes(routes!(attend::unmute))
         .routes(routes!(recording::get))
         .routes(routes!(calls::transfer))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(suppressions::registers))
         .routes(routes!(holidays::get, holidays::put))
+        .routes(routes!(web_tools::list))
+        .routes(routes!(web_tools::put, web_tools::delete))
         .routes(routes!(emergency::get, emergency::stop, emergency::lift))
         .routes(routes!(imports::get))
         .routes(routes!(imports::rejected))

@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     ops::ControlFlow::{self, Break, Continue},
     time::{Duration, Instant},
 };
@@ -85,9 +86,24 @@ pub(super) struct Call {
     listens_at: Instant,
     /// What the agent asked for that takes the callee away from it.
     parting: Option<Parting>,
+    /// What an operator says of whether the agent is heard.
+    hearing: Hearing,
+    /// The latest turn of which the agent said something.
+    latest_turn: Option<u64>,
     /// What waited for the agent to be ready has reached it.
     is_caught_up: bool,
     n_dropped: u64,
+}
+
+/// Whether the callee hears the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// As ever.
+    Open,
+    /// An operator muted the agent; of this turn something was not heard.
+    Muted { lost_turn: Option<u64> },
+    /// It was muted, and is not any more.
+    Reopened,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +151,8 @@ impl Call {
             active_until: now,
             listens_at: now,
             parting: None,
+            hearing: Hearing::Open,
+            latest_turn: None,
             is_caught_up: false,
             n_dropped: 0,
         }
@@ -214,6 +232,10 @@ impl Call {
         if payload.is_empty() || !self.playback.wants(turn) {
             return;
         }
+        self.latest_turn = Some(turn);
+        if let Hearing::Muted { lost_turn } = self.hearing {
+            return self.lose(turn, lost_turn, out);
+        }
         let heard_from = now + self.playback.queued(self.elapsed(now));
         let mark = self.playback.send(turn, length, self.elapsed(now));
         if let Some(name) = mark {
@@ -234,6 +256,45 @@ impl Call {
         }
         if self.agent_spoke_at.replace(now).is_none() {
             out.report(BridgeEvent::FirstAudio);
+        }
+    }
+
+    /// The agent said something that nobody hears.
+    fn lose(&mut self, turn: u64, lost_before: Option<u64>, out: &mut impl Outputs) {
+        if lost_before == Some(turn) {
+            return;
+        }
+        self.hearing = Hearing::Muted {
+            lost_turn: Some(turn),
+        };
+        self.cut_short(&BTreeSet::from([turn]), out);
+    }
+
+    fn cut_short(&mut self, turns: &BTreeSet<u64>, out: &mut impl Outputs) {
+        for line in self.transcript.cut_short(turns) {
+            out.report(BridgeEvent::Line(line));
+        }
+    }
+
+    /// Keeps the agent from being heard, or lets it be heard again from its next turn on: half a sentence
+    /// is worse than none.
+    fn mute(&mut self, is_on: bool, now: Instant, out: &mut impl Outputs) {
+        if is_on == matches!(self.hearing, Hearing::Muted { .. }) {
+            return;
+        }
+        self.hearing = if is_on {
+            Hearing::Muted { lost_turn: None }
+        } else {
+            Hearing::Reopened
+        };
+        let Some(turn) = self.latest_turn else {
+            return;
+        };
+        let cut = self.playback.interrupt(turn, self.elapsed(now));
+        if is_on {
+            self.active_until = now;
+            silence(out);
+            self.cut_short(&cut, out);
         }
     }
 
@@ -295,7 +356,7 @@ impl Call {
                 out.answer(call.done("noted, this person will not be called again"));
                 out.report(BridgeEvent::ToolUsed(call));
             }
-            Tool::SetDisposition { .. } | Tool::ScheduleCallback { .. } => {
+            Tool::SetDisposition { .. } | Tool::ScheduleCallback { .. } | Tool::Custom { .. } => {
                 out.report(BridgeEvent::ToolUsed(call));
             }
         }
@@ -361,9 +422,7 @@ impl Call {
         self.latency.cleared(now);
         silence(out);
         out.report(BridgeEvent::Interrupted);
-        for line in self.transcript.cut_short(&cut) {
-            out.report(BridgeEvent::Line(line));
-        }
+        self.cut_short(&cut, out);
     }
 
     /// No agent can be had, or it was lost.
@@ -376,8 +435,13 @@ impl Call {
     }
 
     /// An operator asks something.
-    pub fn on_operator(&mut self, request: OperatorRequest, out: &mut impl Outputs) {
+    pub fn on_operator(&mut self, request: OperatorRequest, now: Instant, out: &mut impl Outputs) {
         match request {
+            OperatorRequest::Mute { is_on, done } => {
+                self.mute(is_on, now, out);
+                // Whoever asked may have left.
+                done.send(()).ok();
+            }
             OperatorRequest::Listen(lead) => out.tap().add(lead),
             OperatorRequest::Hint { text, answer } => {
                 let told = match self.phase {
@@ -452,7 +516,7 @@ impl Call {
         let limits = &self.settings.limits;
         let first_words = limits
             .first_words
-            .filter(|_| self.agent_spoke_at.is_none())
+            .filter(|_| self.agent_spoke_at.is_none() && self.hearing == Hearing::Open)
             .map(|limit| {
                 let since = self.callee_spoke_at.unwrap_or(self.began);
                 let at = (since + limit).min(self.began + limit * 2);

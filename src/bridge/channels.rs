@@ -164,7 +164,7 @@ impl Talk {
                 }
                 request = self.requests.recv(), if is_attended => {
                     match request {
-                        Some(request) => self.call.on_operator(request, &mut self.ends),
+                        Some(request) => self.call.on_operator(request, now(), &mut self.ends),
                         None => is_attended = false,
                     }
                     Continue(())

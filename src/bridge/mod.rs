@@ -26,10 +26,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    operator::{HintRefused, OperatorRequest, Operators, Uplink},
+    operator::{HintRefused, OperatorRequest, Operators, TalkOver, Uplink},
     warm::WarmUp,
 };
-pub use crate::agents::{Brief, Tool, ToolAnswer, ToolCall};
+pub use crate::agents::{Brief, Tool, ToolAnswer, ToolCall, ToolError};
 use crate::{
     agents::VoiceAgent,
     domain::{

@@ -1,4 +1,4 @@
-//! What operators ask of a live call: to listen in, and to tell its agent something.
+//! What operators ask of a live call: to listen in, to tell its agent something, and to mute it.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +22,19 @@ pub enum OperatorRequest {
         /// Told whether the agent was.
         answer: oneshot::Sender<Result<(), HintRefused>>,
     },
+    /// To keep the agent from being heard, or to let it be heard again.
+    Mute {
+        /// Whether it is to be muted.
+        is_on: bool,
+        /// Told when it is so.
+        done: oneshot::Sender<()>,
+    },
 }
+
+/// There is no talk any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the talk is over")]
+pub struct TalkOver;
 
 /// Why an agent was not told something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,5 +111,15 @@ impl Operators {
         self.requests.send(hint).await.ok();
         // A call that is over drops what it is asked.
         answered.await.unwrap_or(Err(HintRefused::Gone))
+    }
+
+    /// Keeps the agent from being heard, or lets it be heard again. When this returns, what the carrier
+    /// had of its speech is cleared. The agent hears the callee all the same.
+    pub async fn mute(&self, is_on: bool) -> Result<(), TalkOver> {
+        let (done, is_done) = oneshot::channel();
+        let mute = OperatorRequest::Mute { is_on, done };
+        self.requests.send(mute).await.ok();
+        // A call that is over drops what it is asked.
+        is_done.await.map_err(|_| TalkOver)
     }
 }

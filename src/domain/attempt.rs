@@ -9,6 +9,7 @@ use super::{
     follow_up::FollowUp,
     ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid},
     machine::Detected,
+    mute::Mute,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     price::CarrierPrice,
@@ -146,6 +147,8 @@ pub struct CallFacts {
     pub disposition: Option<Disposition>,
     /// When the callee wants to be called again, as the agent understood.
     pub follow_up: Option<FollowUp>,
+    /// What an operator last said of whether the callee hears the agent.
+    pub mute: Option<Mute>,
     /// The handing over of the callee to a person.
     pub transfer: Option<Transfer>,
     /// Who ended the call, where evidence says so.
@@ -200,6 +203,11 @@ impl CallFacts {
     /// Whether the callee was left without an agent: none ever joined, or it was lost.
     pub fn was_left_alone(&self) -> bool {
         self.conversation.is_none() || self.agent_failure.is_some()
+    }
+
+    /// Whether an operator has muted the agent.
+    pub fn is_muted(&self) -> bool {
+        self.mute.as_ref().is_some_and(|mute| mute.is_on)
     }
 
     /// Whether the callee was handed over to a person, or is being.

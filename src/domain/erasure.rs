@@ -286,6 +286,7 @@ impl Signal {
             | SignalKind::TalkHeld
             | SignalKind::Detected { .. }
             | SignalKind::Recorded { .. }
+            | SignalKind::Muted(_)
             | SignalKind::TransferJoined
             | SignalKind::TransferEnded(_)
             | SignalKind::MediaEnded { .. } => {}

@@ -140,6 +140,13 @@ pub enum Moment {
         /// What, in their words.
         text: String,
     },
+    /// An operator muted the agent, or let it be heard again.
+    Muted {
+        /// Whether the callee hears nothing of the agent from now on.
+        is_on: bool,
+        /// Who.
+        by: String,
+    },
     /// The carrier's recording can be listened to.
     Recorded {
         /// How long it is; none when the carrier does not say.
@@ -165,6 +172,15 @@ pub enum Moment {
         at: Timestamp,
         /// What about.
         note: Option<String>,
+    },
+    /// The agent used a tool that the tenant defined, or that there is not.
+    ToolUsed {
+        /// Its name, as the agent called it.
+        tool: String,
+        /// How long the agent waited.
+        took: Duration,
+        /// Why nothing came of it; none where it was answered. Nothing of what was said.
+        error: Option<String>,
     },
     /// The callee is being handed over to a person.
     Transferring {
@@ -210,7 +226,7 @@ pub struct TranscriptLine {
     pub text: String,
     /// Whether the text may still change.
     pub is_final: bool,
-    /// Whether the callee cut this turn of the agent short.
+    /// Whether the callee did not hear all of this turn of the agent: they spoke over it, or it was muted.
     pub interrupted: bool,
     /// From the callee's last voice to the first audio of this turn of the agent, which answers it: to a
     /// tenth of a second. None for what answers nothing, such as a greeting.

@@ -5,6 +5,7 @@
 //! identifiers arrive with the input.
 
 pub mod access;
+pub mod address;
 pub mod attempt;
 pub mod audience;
 pub mod breaker;
@@ -26,6 +27,7 @@ pub mod halt;
 pub mod holiday;
 pub mod ids;
 pub mod machine;
+pub mod mute;
 pub mod outcome;
 pub mod pacing;
 pub mod person;
@@ -46,6 +48,7 @@ pub mod step;
 pub mod suppression;
 pub mod text;
 pub mod transfer;
+pub mod web_tool;
 pub mod window;
 pub mod zone;
 

@@ -12,6 +12,7 @@ use super::{
     follow_up::FollowUp,
     ids::{AgentVendor, CallSid, ConversationId, RecordingSid, StreamSid},
     machine::AnsweredBy,
+    mute::Mute,
     outcome::Fault,
     report::AgentReport,
     transfer::TransferEnd,
@@ -73,6 +74,8 @@ pub enum SignalKind {
     Disposed(Disposition),
     /// The callee wants to be called again.
     FollowUpWished(FollowUp),
+    /// An operator muted the agent, or let it be heard again.
+    Muted(Mute),
     /// The person to whom the callee is handed over has answered.
     TransferJoined,
     /// The handing over is over, whatever became of it.

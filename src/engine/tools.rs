@@ -113,12 +113,8 @@ impl Engine {
         by: Party,
         to: Option<PhoneNumber>,
     ) -> Result<(), TransferError> {
+        self.may_transfer(tenant, attempt, to.as_ref()).await?;
         let core = &self.core;
-        let found = core.find(tenant, attempt).await?;
-        let open = found.enrollment.open_attempt();
-        let open = open.filter(|open| open.id == attempt);
-        let open = open.ok_or(TransferRefused::NotInCall)?;
-        transfer::order(step_of(&found), open, to.as_ref())?;
         let input = Input::Transfer { attempt, by, to };
         core.handle(tenant, attempt.enrollment, &input).await?;
         let call = core.store.find_call(tenant, attempt).await;
@@ -135,6 +131,21 @@ impl Engine {
             // Somebody ended the call in between.
             None => Err(TransferRefused::NotInCall.into()),
         }
+    }
+
+    /// Whether [`Self::transfer`] can be asked for now.
+    pub async fn may_transfer(
+        &self,
+        tenant: TenantId,
+        attempt: AttemptId,
+        to: Option<&PhoneNumber>,
+    ) -> Result<(), TransferError> {
+        let found = self.core.find(tenant, attempt).await?;
+        let open = found.enrollment.open_attempt();
+        let open = open.filter(|open| open.id == attempt);
+        let open = open.ok_or(TransferRefused::NotInCall)?;
+        transfer::order(step_of(&found), open, to)?;
+        Ok(())
     }
 
     /// What a person hears before being joined to the callee; none where that is nothing.

@@ -13,6 +13,7 @@ use crate::domain::{
     event::{Event, EventKind, Moment, StoredEvent, TranscriptLine},
     ids::CampaignId,
     machine::AnsweredBy,
+    mute,
     outcome::{Fault, Outcome},
     price::{CarrierPrice, Price},
     report::AgentVerdict,
@@ -179,7 +180,9 @@ pub struct CallView {
     pub follow_up_note: Option<String>,
     /// The transfer of the callee to a person.
     pub transfer: Option<TransferView>,
-    /// What may be asked of it now: hangUp, and during a talk listen, hint and transfer.
+    /// Whether an operator has muted the agent, so that the callee hears nothing of it.
+    pub is_agent_muted: bool,
+    /// What may be asked of it now: hangUp, and during a talk listen, hint, transfer, and mute or unmute.
     pub allowed_actions: Vec<String>,
 }
 
@@ -271,7 +274,7 @@ pub struct TranscriptView {
     pub text: String,
     /// Whether the text may still change.
     pub r#final: bool,
-    /// Whether the callee cut this turn of the agent short.
+    /// Whether the callee did not hear all of this turn of the agent: they spoke over it, or it was muted.
     pub interrupted: bool,
     /// From the callee's last voice to the first audio of this turn of the agent, to a tenth of a second;
     /// null for what answers nothing, such as a greeting.
@@ -395,6 +398,7 @@ impl From<&CallRecord> for CallView {
             follow_up_at: facts.follow_up.as_ref().map(|it| it.at),
             follow_up_note: facts.follow_up.as_ref().and_then(|it| it.note.clone()),
             transfer: facts.transfer.as_ref().map(TransferView::from),
+            is_agent_muted: facts.is_muted(),
             allowed_actions: call_actions(attempt),
         }
     }
@@ -408,8 +412,10 @@ pub fn millis(duration: Duration) -> u64 {
 fn call_actions(attempt: &Attempt) -> Vec<String> {
     let may_transfer = transfer::can_be_asked(attempt).is_ok();
     let transfer = may_transfer.then_some("transfer");
+    let mute = mute::allowed_action(attempt);
     let actions = attempt.state.allowed_actions().iter().copied();
-    actions.chain(transfer).map(str::to_owned).collect()
+    let actions = actions.chain(transfer).chain(mute);
+    actions.map(str::to_owned).collect()
 }
 
 fn fault_of(outcome: &Outcome) -> Option<&Fault> {
@@ -496,6 +502,10 @@ fn in_words(moment: &Moment) -> (String, String) {
             format!("the callee wants no more calls, told by {}", by.name()),
         ),
         Moment::Hinted { by, text } => ("hinted", format!("{by} told the agent: {text}")),
+        Moment::Muted { is_on: true, by } => ("muted", format!("{by} muted the agent")),
+        Moment::Muted { is_on: false, by } => {
+            ("unmuted", format!("{by} let the agent be heard again"))
+        }
         Moment::Recorded { duration } => ("recorded", recorded(*duration)),
         Moment::RecordingDeleted => (
             "recordingDeleted",
@@ -517,6 +527,9 @@ fn in_words(moment: &Moment) -> (String, String) {
                 note.as_ref(),
             ),
         ),
+        Moment::ToolUsed { tool, took, error } => {
+            ("toolUsed", tool_used(tool, *took, error.as_deref()))
+        }
         Moment::Transferring { to, by } => (
             "transferring",
             format!(
@@ -555,6 +568,16 @@ fn reported(verdict: Option<AgentVerdict>) -> &'static str {
         Some(AgentVerdict::Failure) => "the agent's vendor reports a failure",
         Some(AgentVerdict::Unknown) => "the agent's vendor reports and gives no clear verdict",
         None => "the agent's vendor reports on the conversation",
+    }
+}
+
+fn tool_used(tool: &str, took: Duration, error: Option<&str>) -> String {
+    match error {
+        Some(error) => format!("the agent used the tool {tool} in vain: {error}"),
+        None => {
+            let seconds = took.as_secs_f64();
+            format!("the agent used the tool {tool}, which answered in {seconds:.1} s")
+        }
     }
 }
 

@@ -111,7 +111,7 @@ fn rooms_of(stored: &StoredEvent) -> Vec<String> {
         EventKind::Call { attempt, .. } | EventKind::Transcript { attempt, .. } => {
             vec![campaign, call_room(*attempt)]
         }
-        EventKind::Timeline { attempt, moment } if changes_an_ended_call(moment) => {
+        EventKind::Timeline { attempt, moment } if changes_a_call(moment) => {
             vec![campaign, call_room(*attempt)]
         }
         EventKind::Enrolled { .. }
@@ -173,7 +173,7 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
             })
         }
         EventKind::Call { attempt, .. } => call_update(engine, stored, *attempt).await?,
-        EventKind::Timeline { attempt, moment } if changes_an_ended_call(moment) => {
+        EventKind::Timeline { attempt, moment } if changes_a_call(moment) => {
             call_update(engine, stored, *attempt).await?
         }
         EventKind::Transcript { attempt, line } => {
@@ -194,11 +194,14 @@ pub(super) async fn message(engine: &Engine, stored: &StoredEvent) -> StoreResul
     })
 }
 
-/// What is known of a call after its end comes without a change of its state.
-fn changes_an_ended_call(moment: &Moment) -> bool {
+/// What changes how a call is shown without a change of its state.
+fn changes_a_call(moment: &Moment) -> bool {
     matches!(
         moment,
-        Moment::Reported { .. } | Moment::Priced { .. } | Moment::RecordingDeleted
+        Moment::Muted { .. }
+            | Moment::Reported { .. }
+            | Moment::Priced { .. }
+            | Moment::RecordingDeleted
     )
 }
 

@@ -38,6 +38,7 @@ use crate::domain::{
     rules::Rule,
     signal::Signal,
     suppression::{Subject, Suppression},
+    web_tool::{ToolName, WebTool},
 };
 
 /// A cause that is kept for the log only.
@@ -98,6 +99,7 @@ pub trait Store:
     + Contacts
     + People
     + Suppressions
+    + WebTools
     + Inbox
     + Events
     + Imports
@@ -114,6 +116,7 @@ impl<S> Store for S where
         + Contacts
         + People
         + Suppressions
+        + WebTools
         + Inbox
         + Events
         + Imports
@@ -625,6 +628,26 @@ pub trait Suppressions: Send + Sync + 'static {
         register: &RegisterName,
         taken_at: Timestamp,
     ) -> StoreResult<()>;
+}
+
+/// The tools that tenants give their agents.
+#[async_trait]
+pub trait WebTools: Send + Sync + 'static {
+    /// All of a tenant's, by name.
+    async fn list_web_tools(&self, tenant: TenantId) -> StoreResult<Vec<WebTool>>;
+
+    /// The one of that name.
+    async fn find_web_tool(
+        &self,
+        tenant: TenantId,
+        name: &ToolName,
+    ) -> StoreResult<Option<WebTool>>;
+
+    /// Adds a tool, or replaces the one of its name.
+    async fn save_web_tool(&self, tenant: TenantId, tool: &WebTool) -> StoreResult<()>;
+
+    /// Removes a tool; false when there is none of that name.
+    async fn delete_web_tool(&self, tenant: TenantId, name: &ToolName) -> StoreResult<bool>;
 }
 
 /// Who may sign in.

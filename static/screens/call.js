@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { api, Problem } from "../api.js";
 import { html } from "../html.js";
-import { Hint, Listen } from "../parts/attend.js";
+import { Hint, Listen, Mute, Transfer } from "../parts/attend.js";
 import { Empty, Loading, OutcomeBadge, ProblemNote } from "../parts/common.js";
 import { useOpened, useRequests } from "../parts/hooks.js";
 import { openCall } from "../state/call.js";
@@ -49,15 +49,19 @@ function Facts({ call, onChange }) {
     ["Agent's summary", call.report?.summary],
   ];
   const allows = (action) => call.allowedActions.includes(action);
+  const hearing = ["mute", "unmute"].find(allows);
   return html`<div class="heading">
       <span class="badge call-${call.state}">${callStateWord(call.state)}</span>
       ${call.outcome && html`<${OutcomeBadge} outcome=${call.outcome} />`}
       <div class="actions">
         ${allows("listen") && html`<${Listen} key=${call.id} id=${call.id} />`}
+        ${hearing &&
+        html`<${Mute} key=${call.id} id=${call.id} action=${hearing} onChange=${onChange} />`}
         <${HangUp} call=${call} onChange=${onChange} />
       </div>
     </div>
     ${allows("hint") && html`<${Hint} key=${call.id} id=${call.id} onChange=${onChange} />`}
+    ${allows("transfer") && html`<${Transfer} key=${call.id} id=${call.id} onChange=${onChange} />`}
     <dl class="facts">
       ${facts
         .filter(([, value]) => value != null)

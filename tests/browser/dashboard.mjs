@@ -71,7 +71,7 @@ async function run() {
   });
   // A call may end between seeing its buttons and pressing one.
   expectedRefusal = "409";
-  await check("a live call is heard, and its agent told something", () => attends(page));
+  await check("a live call is heard, its agent told something, muted, and the callee transferred", () => attends(page, picture));
   expectedRefusal = null;
   await check("a broken connection is said and mended, and nothing is missing then", () => mends(page));
   await check("the contacts are listed and can be narrowed", () => narrowsContacts(page));
@@ -166,8 +166,8 @@ async function openTalkingCall(page) {
   );
 }
 
-/** Listens to connected calls, one after the other, and talks to their agents until one is told. */
-async function attends(page) {
+/** Listens to connected calls, one after the other, and does with one what an operator can do. */
+async function attends(page, picture) {
   const connected = liveRows(page).filter({ hasText: "Connected" }).getByRole("link").first();
   const panel = page.getByRole("region", { name: "Call", exact: true });
   const told = panel.locator(".timeline").getByText("told the agent: The callee is called Ann");
@@ -182,6 +182,16 @@ async function attends(page) {
     await panel.getByRole("button", { name: "Tell the agent", exact: true }).click(soon);
     await told.waitFor({ state: "attached", ...soon });
     await panel.getByRole("button", { name: "Stop listening" }).click(soon);
+    await panel.getByRole("button", { name: "Mute the agent", exact: true }).click(soon);
+    const unmute = panel.getByRole("button", { name: "Unmute the agent" });
+    await unmute.waitFor(soon);
+    await picture("call-muted");
+    await unmute.click(soon);
+    const open = panel.locator(".timeline").getByText("let the agent be heard again");
+    await open.waitFor({ state: "attached", ...soon });
+    await panel.getByLabel("Transfer the call to").fill("+1 (202) 555-0196", soon);
+    await panel.getByRole("button", { name: "Transfer", exact: true }).click(soon);
+    await panel.locator(".facts").getByText("+12025550196:", { exact: false }).waitFor(soon);
     return true;
   };
   await until(() => attend().catch(() => false), "a call to be heard", TALK_MS);

@@ -27,6 +27,7 @@ mod suppression_lists;
 mod tools;
 mod vapi;
 mod warm;
+mod web_tools;
 
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
@@ -173,6 +174,11 @@ on_both_stores!(
     tools::the_other_vendors_agent_uses_the_same_tools,
     tools::an_operator_transfers_a_call,
     tools::what_is_told_of_a_transfer_without_a_signature_or_sense_is_refused,
+    web_tools::an_agent_asks_the_tenants_server_and_is_told_what_it_says,
+    web_tools::what_goes_wrong_with_a_tool_is_told_to_the_agent_and_kept,
+    web_tools::a_tool_that_takes_long_holds_up_nothing_else,
+    web_tools::the_other_vendors_agent_uses_the_tenants_tools,
+    web_tools::a_tool_is_defined_as_it_may_be_or_not_at_all,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     warm::nothing_is_left_of_what_was_prepared_for_who_never_answers,
@@ -194,6 +200,7 @@ on_both_stores!(
     listen::nobody_else_hears_a_call_or_speaks_to_its_agent,
     listen::listeners_who_take_nothing_do_not_hold_up_the_call,
     listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
+    listen::an_operator_mutes_the_agent_and_takes_the_call_over,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -228,10 +235,12 @@ on_store!(
     vapi::who_speaks_over_vapis_agent_interrupts_it,
     listen::who_listens_hears_both_sides_until_the_call_is_over,
     listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
+    listen::an_operator_mutes_the_agent_and_takes_the_call_over,
     tools::an_agent_says_how_it_sees_the_call_and_is_told_of_tools_that_are_none,
     tools::an_agent_that_ends_the_call_is_heard_out_and_the_call_is_ended,
     tools::a_callee_who_asks_for_a_person_is_connected_with_one,
     tools::the_other_vendors_agent_uses_the_same_tools,
+    web_tools::an_agent_asks_the_tenants_server_and_is_told_what_it_says,
     warm::who_answers_is_joined_over_the_connection_that_was_prepared,
     warm::a_connection_that_was_lost_while_it_rang_is_made_anew,
     shutdown::a_draining_server_lets_talks_finish_and_forgets_nobody,

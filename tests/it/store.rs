@@ -17,6 +17,7 @@ mod isolation;
 mod lasting;
 mod people;
 mod suppressions;
+mod web_tools;
 
 /// Runs each case on each kind of store.
 macro_rules! on_every_store {
@@ -105,6 +106,9 @@ on_every_store!(
     suppressions::the_first_salt_of_a_tenant_stays,
     suppressions::what_a_tenant_sets_is_saved_part_by_part,
     suppressions::the_latest_copy_of_each_register_is_known,
+    web_tools::tools_are_saved_by_name_and_replaced,
+    web_tools::tools_of_one_tenant_are_not_anothers,
+    web_tools::a_tool_that_is_saved_twice_at_once_is_there_once,
     inbox::a_repeated_signal_is_received_once,
     inbox::signals_stay_until_they_are_settled,
     inbox::a_report_is_received_whole,

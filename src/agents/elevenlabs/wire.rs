@@ -449,7 +449,11 @@ mod tests {
                 },
             }))
         );
-        let ServerMessage::ToolCall(Err(answer)) = parsed("lookup") else {
+        let ServerMessage::ToolCall(Ok(custom)) = parsed("lookup") else {
+            panic!("not read");
+        };
+        assert_eq!(custom.tool.name(), "lookup");
+        let ServerMessage::ToolCall(Err(answer)) = parsed("look up") else {
             panic!("not refused");
         };
         assert_eq!((answer.call.as_str(), answer.is_error), ("tc_1", true));

@@ -129,7 +129,7 @@ impl Envelope<'_> {
     }
 }
 
-/// The calls of our own tools. Whoever has another, its own server answers.
+/// The calls of tools. One that nobody defined here may be answered by its own server.
 fn ours(calls: &Value) -> ServerMessage {
     let calls = calls.as_array().into_iter().flatten();
     let ours: Vec<_> = calls.filter_map(call_of).take(MAX_TOOLS).collect();
@@ -150,7 +150,15 @@ fn call_of(call: &Value) -> Option<Result<ToolCall, ToolAnswer>> {
     if let Err(ToolError::Unknown(_)) = Tool::read(name, &parameters) {
         return None;
     }
-    Some(ToolCall::read(id.to_owned(), name, &parameters))
+    let mut call = ToolCall::read(id.to_owned(), name, &parameters);
+    if let Ok(ToolCall {
+        tool: Tool::Custom { is_shared, .. },
+        ..
+    }) = &mut call
+    {
+        *is_shared = true;
+    }
+    Some(call)
 }
 
 /// A tool's arguments, which are an object or, in some versions, its text.
@@ -238,7 +246,7 @@ mod tests {
 
     // proves F-71
     #[test]
-    fn our_tools_are_read_in_both_forms_of_arguments_and_others_are_passed_over() {
+    fn tools_are_read_in_both_forms_of_arguments_and_others_may_be_somebody_elses() {
         let parsed = |calls: &[(&str, &str)]| {
             let calls: Vec<String> = calls
                 .iter()
@@ -275,10 +283,22 @@ mod tests {
                 "{arguments}"
             );
         }
-        assert_eq!(parsed(&[("lookup", "{}")]), ServerMessage::Other);
+        assert_eq!(parsed(&[("look up", "{}")]), ServerMessage::Other);
+        let custom = ToolCall {
+            id: "tc".to_owned(),
+            tool: Tool::Custom {
+                name: "lookup".parse().unwrap(),
+                arguments: serde_json::json!({"id": 7}),
+                is_shared: true,
+            },
+        };
+        assert_eq!(
+            parsed(&[("lookup", r#""{\"id\":7}""#)]),
+            ServerMessage::ToolCalls(vec![Ok(custom)])
+        );
         let several = parsed(&[
             ("set_disposition", "{}"),
-            ("lookup", "{}"),
+            ("look up", "{}"),
             ("end_call", "{}"),
         ]);
         let ServerMessage::ToolCalls(several) = several else {

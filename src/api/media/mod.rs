@@ -8,6 +8,7 @@ pub mod raw;
 mod tasks;
 mod tools;
 mod warm;
+mod web_tools;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,15 +32,15 @@ use super::{
 };
 use crate::{
     bridge::{
-        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, ToolAnswer,
-        Uplink, WarmUp,
+        Bridge, BridgeEnd, BridgeEvent, Brief, OperatorRequest, Operators, TalkLimits, Tool,
+        ToolAnswer, ToolCall, Uplink, WarmUp,
         worker::{Held, Workers},
     },
     domain::{
         Timestamp,
         attempt::Party,
         event::{Event, EventKind, Moment, StoredEvent},
-        ids::{AttemptId, StreamSid},
+        ids::{AttemptId, StreamSid, TenantId},
         machine::{DetectionMode, MachinePolicy},
         signal::{Signal, SignalKind},
         step::VoiceCall,
@@ -408,7 +409,14 @@ async fn join(
     let media = &state.media;
     let (report, reports) = mpsc::channel(REPORTS_WAITING);
     let (answer, answers) = mpsc::channel(ANSWERS_WAITING);
-    let keeping = keep(state.engine.clone(), talk.clone(), reports, answer);
+    let uses = web_tools::Uses::new(
+        state.engine.clone(),
+        talk.clone(),
+        state.web_tools.clone(),
+        answer.clone(),
+        media.tasks.clone(),
+    );
+    let keeping = keep(state.engine.clone(), talk.clone(), reports, answer, uses);
     let keeping = media.tasks.spawn(keeping.in_current_span());
     let warm = media.warm().take(talk.attempt);
     let limits = limits_of(&talk.step);
@@ -519,6 +527,7 @@ async fn keep(
     talk: Talk,
     mut reports: mpsc::Receiver<BridgeEvent>,
     answers: mpsc::Sender<ToolAnswer>,
+    uses: web_tools::Uses,
 ) {
     // Of keys that are pressed again and again, one is a wish.
     let mut wishes = BTreeSet::new();
@@ -547,6 +556,15 @@ async fn keep(
                     opt_out(&engine, &talk, by, None).await;
                 }
             }
+            BridgeEvent::ToolUsed(ToolCall {
+                id,
+                tool:
+                    Tool::Custom {
+                        name,
+                        arguments,
+                        is_shared,
+                    },
+            }) => uses.begin(id, name, arguments, is_shared),
             BridgeEvent::ToolUsed(call) => {
                 let answer = tools::serve(&engine, &talk, &call, &mut wishes).await;
                 if let Some(answer) = answer {
@@ -597,7 +615,12 @@ async fn tell(engine: &Engine, talk: &Talk, kind: SignalKind) {
         at,
         kind,
     };
-    let save = || engine.tell(talk.campaign.tenant, talk.attempt, signal.clone());
+    tell_of(engine, talk.campaign.tenant, talk.attempt, signal).await;
+}
+
+/// Saves a fact about a talk.
+pub(super) async fn tell_of(engine: &Engine, tenant: TenantId, attempt: AttemptId, signal: Signal) {
+    let save = || engine.tell(tenant, attempt, signal.clone());
     if let Err(error) = insist(SAVE_TRIES, save).await {
         warn!(%error, "a fact about a talk was not saved");
     }

@@ -41,8 +41,8 @@ pub(super) async fn serve(
             Some(schedule(engine, talk, call, at, note.as_ref()).await)
         }
         Tool::TransferToHuman => Some(transfer(engine, talk, call).await),
-        // The call ends it by itself.
-        Tool::EndCall => None,
+        // The call ends it by itself, and what the tenant defined is used beside it.
+        Tool::EndCall | Tool::Custom { .. } => None,
     }
 }
 

@@ -217,7 +217,7 @@ impl Live {
     /// An operator asks something. Of a call that is over nobody learns anything.
     pub fn ask(&mut self, request: OperatorRequest, now: Instant) {
         if matches!(self.stage, Stage::Talking) {
-            self.call.on_operator(request, &mut self.ends);
+            self.call.on_operator(request, now, &mut self.ends);
             self.settle(now);
         }
     }

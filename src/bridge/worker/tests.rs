@@ -284,7 +284,7 @@ async fn an_agent_that_is_not_ready_is_told_nothing() {
 #[tokio::test]
 async fn a_tools_answer_reaches_the_agent_and_an_unknown_tool_is_refused_at_once() {
     let mut scene = start().await;
-    say(&mut scene.agent, "use lookup").await;
+    say(&mut scene.agent, "use look.up").await;
     let refusal = hear(&mut scene.agent).await;
     assert!(refusal.starts_with("answered tc_1 the tool"), "{refusal}");
     say(&mut scene.agent, "use set_disposition").await;

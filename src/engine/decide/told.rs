@@ -12,6 +12,7 @@ use crate::domain::{
     follow_up::FollowUp,
     ids::{CallSid, ConversationId},
     machine::{self, Detected, Response},
+    mute::Mute,
     outcome::Outcome,
     report::AgentReport,
     signal::{CallEnd, Signal, SignalKind},
@@ -184,6 +185,7 @@ fn advance(state: &AttemptState, sid: &CallSid, signal: &Signal) -> Option<Attem
             | SignalKind::Detected { .. }
             | SignalKind::Disposed(_)
             | SignalKind::FollowUpWished(_)
+            | SignalKind::Muted(_)
             | SignalKind::TransferJoined
             | SignalKind::TransferEnded(_)
             | SignalKind::AgentFailed { .. }
@@ -260,6 +262,12 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             let is_later = |before: &FollowUp| before.wished_at < wish.wished_at;
             if facts.follow_up.as_ref().is_none_or(is_later) {
                 facts.follow_up = Some(wish.clone());
+            }
+        }
+        SignalKind::Muted(mute) => {
+            let is_later = |before: &Mute| before.at < mute.at;
+            if facts.mute.as_ref().is_none_or(is_later) {
+                facts.mute = Some(mute.clone());
             }
         }
         SignalKind::TransferJoined => {
@@ -431,6 +439,10 @@ fn moment_of(
             at: wish.at,
             note: wish.note.clone(),
         },
+        SignalKind::Muted(mute) => Moment::Muted {
+            is_on: mute.is_on,
+            by: mute.by.clone(),
+        },
         SignalKind::TransferJoined => Moment::TransferJoined,
         SignalKind::TransferEnded(end) => Moment::TransferEnded {
             result: end.result,
@@ -474,6 +486,7 @@ fn shows_life(kind: &SignalKind) -> bool {
         | SignalKind::TalkHeld
         | SignalKind::Disposed(_)
         | SignalKind::FollowUpWished(_)
+        | SignalKind::Muted(_)
         | SignalKind::TransferJoined => true,
         // A verdict may come after the end.
         SignalKind::Detected { .. }

@@ -630,6 +630,7 @@ fn name(kind: &SignalKind) -> &'static str {
         | SignalKind::Reported { .. }
         | SignalKind::Disposed(_)
         | SignalKind::FollowUpWished(_)
+        | SignalKind::Muted(_)
         | SignalKind::TransferJoined
         | SignalKind::TransferEnded(_)
         | SignalKind::MediaEnded { .. } => "media",

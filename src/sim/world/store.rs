@@ -30,13 +30,14 @@ use crate::{
         register::RegisterName,
         rules::Rule,
         suppression::{Subject, Suppression},
+        web_tool::{ToolName, WebTool},
     },
     store::{
         Accounts, CallFilter, CallTotals, CallerUsage, CampaignFilter, Campaigns, ClaimRequest,
         Commit, Contacts, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing,
         Figures, Imports, InCampaign, Inbox, InboxEntry, Installation, Lift, Outlook, Page,
         PageRequest, People, Store, StoreError, StoreResult, SuppressionEntry, Suppressions,
-        TenantRules, WaitingGroup,
+        TenantRules, WaitingGroup, WebTools,
     },
 };
 
@@ -543,6 +544,31 @@ impl Suppressions for FaultyStore {
     ) -> StoreResult<()> {
         let saving = self.inner.save_register_copy(tenant, register, taken_at);
         self.run(Write, saving).await
+    }
+}
+
+#[async_trait]
+impl WebTools for FaultyStore {
+    async fn list_web_tools(&self, tenant: TenantId) -> StoreResult<Vec<WebTool>> {
+        self.run(Read, self.inner.list_web_tools(tenant)).await
+    }
+
+    async fn find_web_tool(
+        &self,
+        tenant: TenantId,
+        name: &ToolName,
+    ) -> StoreResult<Option<WebTool>> {
+        self.run(Read, self.inner.find_web_tool(tenant, name)).await
+    }
+
+    async fn save_web_tool(&self, tenant: TenantId, tool: &WebTool) -> StoreResult<()> {
+        self.run(Write, self.inner.save_web_tool(tenant, tool))
+            .await
+    }
+
+    async fn delete_web_tool(&self, tenant: TenantId, name: &ToolName) -> StoreResult<bool> {
+        self.run(Write, self.inner.delete_web_tool(tenant, name))
+            .await
     }
 }
 

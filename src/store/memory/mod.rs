@@ -18,6 +18,7 @@ mod installation;
 mod people;
 mod suppressions;
 mod totals;
+mod web_tools;
 
 use std::{
     collections::BTreeMap,
@@ -59,6 +60,7 @@ struct Records {
     log: events::Log,
     suppressions: suppressions::Suppressions,
     totals: totals::Totals,
+    web_tools: web_tools::WebTools,
 }
 
 impl MemoryStore {

@@ -30,6 +30,7 @@ mod setup;
 mod suppressions;
 mod transaction;
 mod watch;
+mod web_tools;
 
 use std::{ops::Deref, time::Duration};
 

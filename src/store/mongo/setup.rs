@@ -60,7 +60,7 @@ fn unique_partial(keys: Document, only: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(options).build()
 }
 
-fn indexes() -> [(&'static str, Vec<IndexModel>); 9] {
+fn indexes() -> [(&'static str, Vec<IndexModel>); 10] {
     let campaigns = vec![
         index(doc! {"tenant": 1, "createdAt": -1, "_id": -1}),
         index(doc! {"tenant": 1, "status.name": 1, "startedAt": 1}),
@@ -160,5 +160,6 @@ fn indexes() -> [(&'static str, Vec<IndexModel>); 9] {
         ("rejectedRows", rejected_rows),
         ("suppressions", suppressions),
         ("users", users),
+        ("webTools", vec![index(doc! {"tenant": 1, "name": 1})]),
     ]
 }

@@ -24,6 +24,7 @@ use crate::domain::{
         StreamSid, TenantId,
     },
     machine::{AnsweredBy, Detected},
+    mute::Mute,
     outcome::{Fault, Outcome},
     phone::PhoneNumber,
     place::ZoneSource,
@@ -264,6 +265,15 @@ mod recording_option {
 
 /// How the agent sees a call.
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "Mute", rename_all = "camelCase")]
+pub struct MuteShape {
+    is_on: bool,
+    by: String,
+    #[serde(with = "millis")]
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "Disposition", rename_all = "camelCase")]
 pub struct DispositionShape {
     #[serde(rename = "disposition")]
@@ -360,6 +370,7 @@ macro_rules! option_in_shape {
 
 option_in_shape!(disposition_option, Disposition, "DispositionShape");
 option_in_shape!(follow_up_option, FollowUp, "FollowUpShape");
+option_in_shape!(mute_option, Mute, "MuteShape");
 option_in_shape!(transfer_option, Transfer, "TransferShape");
 option_in_shape!(transfer_end_option, TransferEnd, "TransferEndShape");
 
@@ -464,6 +475,8 @@ struct FactsShape {
         with = "follow_up_option"
     )]
     follow_up: Option<FollowUp>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "mute_option")]
+    mute: Option<Mute>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -11,7 +11,7 @@ use super::{
     record,
     report::verdict_option,
     suppression::source,
-    wire::{duration_ms_option, millis, millis_option, text},
+    wire::{duration_ms, duration_ms_option, millis, millis_option, text},
 };
 use crate::domain::{
     Timestamp,
@@ -133,6 +133,10 @@ enum MomentShape {
         by: String,
         text: String,
     },
+    Muted {
+        is_on: bool,
+        by: String,
+    },
     Recorded {
         #[serde(rename = "durationMs", with = "duration_ms_option")]
         duration: Option<Duration>,
@@ -150,6 +154,12 @@ enum MomentShape {
         #[serde(with = "millis")]
         at: Timestamp,
         note: Option<String>,
+    },
+    ToolUsed {
+        tool: String,
+        #[serde(rename = "tookMs", with = "duration_ms")]
+        took: Duration,
+        error: Option<String>,
     },
     Transferring {
         #[serde(with = "text")]

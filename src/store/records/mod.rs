@@ -21,6 +21,7 @@ mod signal;
 mod suppression;
 #[cfg(test)]
 mod tests;
+mod web_tool;
 mod wire;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -37,6 +38,7 @@ pub use signal::InboxRecord;
 pub use suppression::{
     HolidaysRecord, LiftRecord, SuppressionRecord, register_copy, search_text, subject_key,
 };
+pub use web_tool::WebToolRecord;
 
 use super::{StoreError, StoreResult};
 

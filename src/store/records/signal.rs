@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attempt::{AnsweredByShape, DispositionShape, FollowUpShape, TransferEndShape},
+    attempt::{AnsweredByShape, DispositionShape, FollowUpShape, MuteShape, TransferEndShape},
     fault::{FaultShape, party_option},
     record,
     report::ReportShape,
@@ -19,6 +19,7 @@ use crate::{
         follow_up::FollowUp,
         ids::{AgentVendor, AttemptId, CallSid, ConversationId, RecordingSid, StreamSid, TenantId},
         machine::AnsweredBy,
+        mute::Mute,
         outcome::Fault,
         report::AgentReport,
         signal::{CallEnd, Signal, SignalKind},
@@ -94,6 +95,7 @@ enum KindShape {
     },
     Disposed(#[serde(with = "DispositionShape")] Disposition),
     FollowUpWished(#[serde(with = "FollowUpShape")] FollowUp),
+    Muted(#[serde(with = "MuteShape")] Mute),
     TransferJoined,
     TransferEnded(#[serde(with = "TransferEndShape")] TransferEnd),
     AgentFailed {

@@ -10,6 +10,7 @@ use crate::domain::{
     follow_up::FollowUp,
     ids::{AttemptId, CampaignId, ContactId, EnrollmentId, PlaceKey, TenantId},
     machine::{AnsweredBy, Detected, MachinePolicy, Message, OnMachine},
+    mute::Mute,
     outcome::{Fault, FaultClass, Outcome, RetryKind},
     pacing::{CallRate, Ramp},
     place::ZoneSource,
@@ -299,6 +300,11 @@ fn what_agents_ask_for_reads_back_from_both_stores() {
             note,
             wished_at: NOW,
         });
+        attempt.facts.mute = Some(Mute {
+            is_on: true,
+            by: "ann@example.com".to_owned(),
+            at: NOW,
+        });
         attempt.facts.transfer = Some(transfer);
         let owner = enrollment(EnrollmentState::Open {
             attempt: attempt.clone(),
@@ -313,6 +319,7 @@ fn what_agents_ask_for_reads_back_from_both_stores() {
         for kind in [
             SignalKind::Disposed(attempt.facts.disposition.unwrap()),
             SignalKind::FollowUpWished(attempt.facts.follow_up.unwrap()),
+            SignalKind::Muted(attempt.facts.mute.unwrap()),
             SignalKind::TransferJoined,
             SignalKind::TransferEnded(end),
         ] {

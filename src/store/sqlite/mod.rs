@@ -24,6 +24,7 @@ mod reads;
 mod schema;
 mod suppressions;
 mod totals;
+mod web_tools;
 mod writes;
 
 use std::{

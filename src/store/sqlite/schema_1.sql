@@ -72,6 +72,13 @@ CREATE TABLE register_copies (
     PRIMARY KEY (tenant, register)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE web_tools (
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+
 -- `position` is the order of adding. `ready_at` is when a waiting enrollment may be claimed: its
 -- due time, or, while `is_claimed`, the end of its claim. `version` is ahead of the body's after a
 -- claim.

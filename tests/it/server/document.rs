@@ -18,8 +18,10 @@ const ROUTES: &[&str] = &[
     "POST /api/v1/calls/{id}/hangup",
     "POST /api/v1/calls/{id}/hint",
     "GET /api/v1/calls/{id}/listen",
+    "POST /api/v1/calls/{id}/mute",
     "GET /api/v1/calls/{id}/recording",
     "POST /api/v1/calls/{id}/transfer",
+    "POST /api/v1/calls/{id}/unmute",
     "GET /api/v1/campaigns",
     "POST /api/v1/campaigns",
     "GET /api/v1/campaigns/active",
@@ -53,6 +55,9 @@ const ROUTES: &[&str] = &[
     "GET /api/v1/rule-profiles",
     "GET /api/v1/settings/holidays",
     "PUT /api/v1/settings/holidays",
+    "GET /api/v1/settings/tools",
+    "DELETE /api/v1/settings/tools/{name}",
+    "PUT /api/v1/settings/tools/{name}",
     "GET /api/v1/suppressions",
     "POST /api/v1/suppressions",
     "POST /api/v1/suppressions/import",
@@ -141,6 +146,7 @@ pub async fn every_described_route_answers_under_each_prefix(place: Arc<Place>) 
         };
         let filled = path
             .replace("{id}", id)
+            .replace("{name}", "lookup")
             .replace("{enrollment}", &draft.enrollment);
         // The same routes answer under three addresses; each is tried with a third of them.
         let prefix = ["/api/v1", "/api", "/api/db"][n as usize % 3];
@@ -182,9 +188,11 @@ pub async fn suppress(owner: &Client, phone: &str) -> String {
 pub fn is_expected(path: &str, status: u16) -> bool {
     match path.rsplit('/').next() {
         // Nobody talks.
-        Some("listen" | "hint" | "transfer") => status == 409,
+        Some("listen" | "hint" | "mute" | "transfer" | "unmute") => status == 409,
         // Nothing was recorded.
         Some("recording") => status == 404,
+        // There may be no such tool.
+        Some("{name}") => status == 404 || (200..300).contains(&status),
         _ => (200..300).contains(&status),
     }
 }
@@ -219,6 +227,9 @@ async fn ask(world: &World, method: &Method, path: &str) -> u16 {
         ("PUT", path) if path.ends_with("/holidays") => {
             let day = json!({"date": "2026-12-24", "name": "Eve", "region": "GB"});
             Some(json!({"holidays": [day]}))
+        }
+        ("PUT", path) if path.contains("/settings/tools/") => {
+            Some(json!({"url": "https://example.com/lookup"}))
         }
         ("PUT" | "PATCH", _) => Some(json!({"name": "Changed"})),
         _ => None,

@@ -1,4 +1,4 @@
-//! Operators in live calls: they listen in, and tell the agent what the callee does not hear.
+//! Operators in live calls: they listen in, tell the agent what the callee does not hear, and take over.
 
 use std::{f64::consts::TAU, sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use dialtone::{
     audio::mulaw,
     clock::{Clock as _, SystemClock},
     domain::{access::Role, ids::TenantId},
+    sim::Behaviour::Converses,
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::world::{Client, Place, Scenario, World, add_user, list, until};
+use crate::world::{Client, Place, Scenario, World, add_user, list, person, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -323,5 +324,108 @@ pub async fn a_hint_reaches_the_agent_of_either_vendor_and_is_kept(place: Arc<Pl
         let late = world.owner.post(&path, &json!({"text": text})).await;
         late.refused(409, "notLive");
     }
+    world.end().await;
+}
+
+/// The number of somebody who takes calls over.
+const TAKER: u32 = 900;
+
+fn actions(call: &Value) -> Vec<&str> {
+    let actions = call["allowedActions"].as_array().unwrap();
+    actions.iter().map(|it| it.as_str().unwrap()).collect()
+}
+
+/// Listens until the agent has been heard for a fifth of a second.
+async fn hears_the_agent(socket: &mut Socket) {
+    let mut n_loud = 0;
+    while n_loud < 10 {
+        match hear(socket).await {
+            Heard::Audio(1, audio) => n_loud += u32::from(is_loud(&audio)),
+            Heard::Audio(..) | Heard::Told(_) => {}
+            Heard::Closed(code) => panic!("closed with {code}"),
+        }
+    }
+}
+
+pub async fn an_operator_mutes_the_agent_and_takes_the_call_over(place: Arc<Place>) {
+    let world = long_talks(&place).callee(TAKER, [Converses]).start().await;
+    let (campaign, call) = one_call(&world, json!({})).await;
+    let mut socket = listen(&world, &call).await;
+    hears_the_agent(&mut socket).await;
+    let ours = TenantId::DEFAULT;
+    add_user(&*world.store, ours, "viewer@example.com", Role::Viewer).await;
+    let viewer = world.sign_in("viewer@example.com").await;
+    let (mute, unmute) = (
+        format!("/calls/{call}/mute"),
+        format!("/calls/{call}/unmute"),
+    );
+    viewer.ask(&mute).await.refused(403, "forbidden");
+
+    let before = world.owner.get(&format!("/calls/{call}")).await.ok();
+    assert_eq!(before["isAgentMuted"], false, "{before}");
+    assert!(actions(&before).contains(&"mute"), "{before}");
+    let muted = world.owner.ask(&mute).await.ok();
+    assert_eq!(muted["isAgentMuted"], true, "{muted}");
+    let allowed = actions(&muted);
+    assert!(
+        allowed.contains(&"unmute") && !allowed.contains(&"mute"),
+        "{muted}"
+    );
+    let again = world.owner.ask(&mute).await.ok();
+    assert_eq!(
+        again["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|it| it["kind"] == "muted")
+            .count(),
+        1
+    );
+    // What was on its way is cleared, and of what the agent says then nothing is heard.
+    let said = || world.ledger().conversations[0].agent_lines;
+    let silence = async {
+        let mut said_before = said();
+        while said() < said_before + 2 {
+            if matches!(hear(&mut socket).await, Heard::Audio(1, _)) {
+                said_before = said();
+            }
+        }
+    };
+    let silence = timeout(2 * SOON, silence).await;
+    silence.expect("the agent speaks, and is not heard");
+    let open = world.owner.ask(&unmute).await.ok();
+    assert_eq!(open["isAgentMuted"], false, "{open}");
+    hears_the_agent(&mut socket).await;
+
+    world.owner.ask(&mute).await.ok();
+    let path = format!("/calls/{call}/transfer");
+    let nobody = world.owner.post(&path, &json!({})).await;
+    nobody.refused(422, "invalid");
+    let to = json!({"to": person(TAKER)});
+    let asked = world.owner.post(&path, &to).await;
+    assert_eq!(asked.status.as_u16(), 202, "{}", asked.text);
+    world.until_status(&campaign, "completed").await;
+    let ended = world.owner.get(&format!("/calls/{call}")).await.ok();
+    assert_eq!(ended["transfer"]["result"], "answered", "{ended}");
+    assert_eq!(ended["allowedActions"], json!([]), "{ended}");
+    let timeline = ended["timeline"].as_array().unwrap();
+    let told: Vec<&str> = timeline
+        .iter()
+        .filter(|it| ["muted", "unmuted", "transferring"].contains(&it["kind"].as_str().unwrap()))
+        .map(|it| it["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told[..3],
+        [
+            "owner@example.com muted the agent",
+            "owner@example.com let the agent be heard again",
+            "owner@example.com muted the agent",
+        ]
+    );
+    assert!(
+        told[3].starts_with("the call is being transferred"),
+        "{told:?}"
+    );
+    world.owner.ask(&unmute).await.refused(409, "notLive");
     world.end().await;
 }
