@@ -220,4 +220,6 @@ impl Bridge {
 }
 
 #[cfg(test)]
+mod lasting_tests;
+#[cfg(test)]
 mod tests;
