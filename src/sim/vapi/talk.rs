@@ -1,11 +1,7 @@
 //! A call's socket: greeting, listening, replying, being interrupted, ending. Binary messages are audio,
 //! texts are everything else.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -17,7 +13,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, Interval, interval, sleep_until, timeout};
+use tokio::time::{Interval, interval, sleep_until, timeout};
 
 use super::{Call, Line, report, server};
 use crate::sim::{
@@ -25,8 +21,8 @@ use crate::sim::{
         dialogue::Dialogue,
         hearing::{Heard, Hearing},
         plan::{
-            CRASH_AFTER, SHORTEST_CRASH, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT, THINKING_TIME,
-            TURN_TIMEOUT,
+            Agenda, CRASH_AFTER, SHORTEST_CRASH, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT,
+            THINKING_TIME, TURN_TIMEOUT,
         },
         voice,
     },
@@ -109,7 +105,7 @@ struct Talk {
     facts: ConversationFacts,
     hearing: Hearing,
     dialogue: Dialogue,
-    plans: BTreeMap<Plan, Instant>,
+    plans: Agenda<Plan>,
     frames: Interval,
     utterance: Vec<u8>,
     /// What is still to be heard of what is being said.
@@ -154,7 +150,7 @@ impl Talk {
         Self {
             hearing: Hearing::new(call.format, simulation.pace),
             dialogue: Dialogue::new(simulation.chance, call.number, agent.turns),
-            plans: BTreeMap::new(),
+            plans: Agenda::new(simulation.pace),
             frames: interval(FRAME),
             utterance: voice::utterance(call.format, simulation.pace),
             unheard: VecDeque::new(),
@@ -175,12 +171,12 @@ impl Talk {
         self.begin().await?;
         let stop = self.simulation.stop.clone();
         loop {
-            let (plan, at) = self.next_plan();
+            let (plan, at) = self.plans.soonest();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err("worker-shutdown"),
                 () = sleep_until(at) => {
-                    self.plans.remove(&plan);
+                    self.plans.cancel(plan);
                     self.carry_out(plan).await?;
                 }
                 received = self.socket.recv() => match received {
@@ -194,17 +190,18 @@ impl Talk {
 
     async fn begin(&mut self) -> Step {
         let seconds = self.call.overrides["maxDurationSeconds"].as_u64();
-        self.plan(
+        self.plans.after(
             Plan::ReachMaxDuration,
             Duration::from_secs(seconds.unwrap_or(600)),
         );
-        self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
+        self.plans.after(Plan::GiveUpOnClient, CLIENT_SILENCE);
         let draw = self
             .simulation
             .chance
             .about(&["vapi crashes", &self.call.number.to_string()]);
         if draw.happens(self.simulation.faults().vapi_crashes) {
-            self.plan_shortened(Plan::Crash, CRASH_AFTER, SHORTEST_CRASH);
+            self.plans
+                .shortened(Plan::Crash, CRASH_AFTER, SHORTEST_CRASH);
         }
         let up = json!({"status": "in-progress"});
         server::tell(&self.simulation, &self.call, STATUS, &up);
@@ -215,23 +212,6 @@ impl Talk {
         } else {
             self.say(greeting).await
         }
-    }
-
-    fn plan(&mut self, plan: Plan, after: Duration) {
-        self.plans.insert(plan, Instant::now() + after);
-    }
-
-    fn plan_shortened(&mut self, plan: Plan, lifelike: Duration, floor: Duration) {
-        let after = self.simulation.pace.shorten_to(lifelike, floor);
-        self.plan(plan, after);
-    }
-
-    fn next_plan(&self) -> (Plan, Instant) {
-        self.plans
-            .iter()
-            .min_by_key(|(_, at)| **at)
-            .map(|(plan, at)| (*plan, *at))
-            .expect("the end of the longest call is always planned")
     }
 
     async fn carry_out(&mut self, plan: Plan) -> Step {
@@ -269,7 +249,8 @@ impl Talk {
             if self.is_last {
                 return Err("assistant-ended-call");
             }
-            self.plan_shortened(Plan::Reply, TURN_TIMEOUT, SHORTEST_TURN_TIMEOUT);
+            self.plans
+                .shortened(Plan::Reply, TURN_TIMEOUT, SHORTEST_TURN_TIMEOUT);
         }
         Ok(())
     }
@@ -285,7 +266,7 @@ impl Talk {
     async fn receive(&mut self, received: Message) -> Step {
         match received {
             Message::Binary(audio) => {
-                self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
+                self.plans.after(Plan::GiveUpOnClient, CLIENT_SILENCE);
                 self.listen(&audio).await
             }
             Message::Text(text) => self.obey(&text).await,
@@ -354,7 +335,8 @@ impl Talk {
 
     fn reply_soon(&mut self) {
         if !self.is_last {
-            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+            self.plans
+                .shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
         }
     }
 
@@ -374,7 +356,7 @@ impl Talk {
 
     /// The caller begins to speak: waits for them, and stops talking if need be.
     async fn fall_silent(&mut self) -> Step {
-        self.plans.remove(&Plan::Reply);
+        self.plans.cancel(Plan::Reply);
         self.turn += 1;
         self.speech_update("user", "started").await?;
         self.caller_began_at = self.simulation.now();
