@@ -419,6 +419,12 @@ mod tests {
         assert_eq!(plain_audio(outbound), None);
     }
 
+    #[test]
+    fn audio_that_would_end_its_text_where_it_is_passed_on_is_refused() {
+        let frame = r#"{"event":"media","media":{"track":"inbound","payload":"ab\"}"}}"#;
+        assert!(matches!(super::read(frame), Err(StreamError::Audio)));
+    }
+
     // proves F-30
     #[test]
     fn captured_frames_are_read() {
