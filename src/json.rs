@@ -41,9 +41,14 @@ impl<'a> Spliced<'a> {
     }
 }
 
+/// Whether `text` stands for itself between the quotes of a JSON string, as base64 does.
+pub fn is_plain(text: &str) -> bool {
+    find_special(text.as_bytes()).is_none()
+}
+
 /// What stands between the quotes of `text` as a JSON string. Base64 stands for itself.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if find_special(text.as_bytes()).is_none() {
+    if is_plain(text) {
         return Cow::Borrowed(text);
     }
     let quoted = serde_json::Value::from(text).to_string();

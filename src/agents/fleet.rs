@@ -328,9 +328,28 @@ mod tests {
 
     use super::*;
 
-    /// Refuses every call.
+    /// Refuses every call in its own way.
     struct Refusing {
+        refusal: fn(String) -> AgentError,
+        words: &'static str,
+        /// Whether the campaign's agent is its own; of another vendor's it must not be told.
+        is_meant: bool,
         n_asked: AtomicUsize,
+    }
+
+    impl Refusing {
+        fn new(
+            refusal: fn(String) -> AgentError,
+            words: &'static str,
+            is_meant: bool,
+        ) -> Arc<Self> {
+            Arc::new(Self {
+                refusal,
+                words,
+                is_meant,
+                n_asked: AtomicUsize::new(0),
+            })
+        }
     }
 
     #[async_trait]
@@ -357,39 +376,9 @@ mod tests {
             _prepared: Option<Prepared>,
         ) -> Result<AgentLink, AgentError> {
             self.n_asked.fetch_add(1, Ordering::Relaxed);
-            assert!(brief.agent_id.is_some() && brief.voice_id.is_some());
-            Err(AgentError::Busy("full".to_owned()))
-        }
-    }
-
-    /// Has nobody, and asserts that it is told of no other vendor's agents.
-    struct Other;
-
-    #[async_trait]
-    impl VoiceAgent for Other {
-        async fn prepare(
-            &self,
-            _vendor: Option<&AgentVendor>,
-            _agent_id: Option<&str>,
-        ) -> Result<Option<Prepared>, AgentError> {
-            Ok(None)
-        }
-
-        async fn open(
-            &self,
-            _brief: &Brief,
-            _prepared: Option<Prepared>,
-        ) -> Result<AgentSession, AgentError> {
-            unreachable!("a fleet connects")
-        }
-
-        async fn connect(
-            &self,
-            brief: &Brief,
-            _prepared: Option<Prepared>,
-        ) -> Result<AgentLink, AgentError> {
-            assert_eq!((&brief.agent_id, &brief.voice_id), (&None, &None));
-            Err(AgentError::Refused("unknown".to_owned()))
+            let told = (brief.agent_id.is_some(), brief.voice_id.is_some());
+            assert_eq!(told, (self.is_meant, self.is_meant));
+            Err((self.refusal)(self.words.to_owned()))
         }
     }
 
@@ -400,12 +389,11 @@ mod tests {
     // proves F-35, F-36
     #[tokio::test]
     async fn all_vendors_are_asked_and_the_error_names_each() {
-        let one = Arc::new(Refusing {
-            n_asked: AtomicUsize::new(0),
-        });
+        let one = Refusing::new(AgentError::Busy, "full", true);
+        let other = Refusing::new(AgentError::Refused, "unknown", false);
         let fleet = Fleet::new(vec![
             (vendor("one"), one.clone() as Arc<dyn VoiceAgent>),
-            (vendor("other"), Arc::new(Other)),
+            (vendor("other"), other),
         ]);
         let brief = Brief {
             agent_id: Some("agent_1".to_owned()),
@@ -421,7 +409,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_of_the_only_vendor_is_told_as_it_is() {
-        let fleet = Fleet::new(vec![(vendor("other"), Arc::new(Other))]);
+        let other = Refusing::new(AgentError::Refused, "unknown", false);
+        let fleet = Fleet::new(vec![(vendor("other"), other)]);
         let error = fleet.connect(&Brief::default(), None).await.unwrap_err();
         assert_eq!(error.to_string(), "the agent refused the call: unknown");
     }

@@ -221,4 +221,6 @@ impl Bridge {
 }
 
 #[cfg(test)]
+mod lasting_tests;
+#[cfg(test)]
 mod tests;

@@ -39,8 +39,14 @@ async fn send(
     conversation_id: &str,
     build: &impl Fn(Timestamp) -> RequestBuilder,
 ) -> bool {
-    let answer = build(simulation.now()).timeout(TIME_LIMIT).send().await;
-    let is_taken = match answer {
+    let is_taken = deliver(build(simulation.now())).await;
+    simulation.ledger.report_posted(conversation_id, is_taken);
+    is_taken
+}
+
+/// Sends the request once. Whether it was taken.
+pub async fn deliver(request: RequestBuilder) -> bool {
+    match request.timeout(TIME_LIMIT).send().await {
         Ok(response) if response.status().is_success() => true,
         Ok(response) => {
             let status = response.status().as_u16();
@@ -52,9 +58,7 @@ async fn send(
             tracing::warn!(%error, "report on a conversation was not delivered");
             false
         }
-    };
-    simulation.ledger.report_posted(conversation_id, is_taken);
-    is_taken
+    }
 }
 
 /// HMAC-SHA256 over `<time>.<body>` in hexadecimal digits.

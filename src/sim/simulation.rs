@@ -25,6 +25,7 @@ pub(super) struct Simulation {
     pub config: SimulatorConfig,
     pub address: SocketAddr,
     pub clock: Arc<dyn Clock>,
+    pub began_at: Timestamp,
     pub chance: Chance,
     pub pace: Pace,
     pub ledger: Ledger,
@@ -53,6 +54,7 @@ impl Simulation {
         };
         Self {
             address,
+            began_at: clock.now(),
             clock,
             chance: Chance::seeded(config.seed),
             pace: Pace::new(config.speed),

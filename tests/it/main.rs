@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+#[path = "../../fuzz/feed.rs"]
+mod feed;
+mod fuzz;
 mod server;
 mod sim;
 mod store;

@@ -29,6 +29,8 @@ mod vapi;
 mod warm;
 mod web_tools;
 
+use policies::{brakes, callers};
+
 /// Runs each case on each kind of store.
 macro_rules! on_both_stores {
     ($($module:ident::$case:ident),* $(,)?) => {
@@ -124,22 +126,22 @@ on_both_stores!(
     optout::a_suppression_withdraws_what_rings_and_lets_talks_finish,
     policies::a_budget_of_minutes_pauses_the_campaign_and_is_never_exceeded,
     policies::a_budget_of_money_is_never_exceeded,
-    policies::a_number_rests_between_its_calls,
-    policies::nobody_is_touched_who_waits_for_a_number,
-    policies::callees_see_the_number_that_is_most_like_theirs,
-    policies::numbers_take_turns_and_each_makes_its_calls_of_a_day_and_no_more,
+    callers::a_number_rests_between_its_calls,
+    callers::nobody_is_touched_who_waits_for_a_number,
+    callers::callees_see_the_number_that_is_most_like_theirs,
+    callers::numbers_take_turns_and_each_makes_its_calls_of_a_day_and_no_more,
     policies::who_may_not_be_called_takes_no_dial_start_from_the_others,
     policies::campaigns_share_dial_starts_by_their_priorities,
     policies::a_ramp_begins_slowly_and_reaches_the_rate,
     policies::a_campaign_starts_and_ends_when_its_schedule_says,
     policies::a_start_that_was_missed_is_shown_and_not_made_up_for,
-    policies::a_network_that_connects_no_call_pauses_the_campaign_until_it_is_resumed,
-    policies::calls_of_the_erased_count_when_a_network_connects_none,
-    policies::a_carrier_that_answers_no_request_pauses_the_campaign_and_ends_nobody,
-    policies::an_agent_that_fails_for_most_pauses_the_campaign,
-    policies::people_who_hear_nobody_pause_the_campaign_at_the_limit,
-    policies::a_country_that_is_not_enabled_is_left_alone_and_the_others_are_called,
-    policies::a_code_that_hits_every_number_is_the_accounts_and_ends_nobody,
+    brakes::a_network_that_connects_no_call_pauses_the_campaign_until_it_is_resumed,
+    brakes::calls_of_the_erased_count_when_a_network_connects_none,
+    brakes::a_carrier_that_answers_no_request_pauses_the_campaign_and_ends_nobody,
+    brakes::an_agent_that_fails_for_most_pauses_the_campaign,
+    brakes::people_who_hear_nobody_pause_the_campaign_at_the_limit,
+    brakes::a_country_that_is_not_enabled_is_left_alone_and_the_others_are_called,
+    brakes::a_code_that_hits_every_number_is_the_accounts_and_ends_nobody,
     rules::who_is_on_the_do_not_call_list_is_not_called,
     rules::a_suppression_between_claim_and_dial_withholds_the_call,
     rules::who_opts_out_in_one_campaign_is_not_called_by_another,

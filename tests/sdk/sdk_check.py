@@ -1,4 +1,4 @@
-"""The vendors' own packages against the simulator.
+"""Twilio's and ElevenLabs' own packages against the simulator.
 
 Needs the packages `twilio` and `elevenlabs` and the environment that `tests/it/sim/sdk.rs` sets.
 Every check prints one line; the last line counts them, and any failure makes the exit code 1.
@@ -12,6 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
+from checks import run
 from elevenlabs.client import ElevenLabs
 from elevenlabs.conversational_ai.conversation import (
     AudioInterface,
@@ -36,28 +37,13 @@ for name in ("TWILIO_REGION", "TWILIO_EDGE", "HTTP_PROXY", "HTTPS_PROXY", "http_
     os.environ.pop(name, None)
 
 
-class Report:
-    """Counts checks and says which failed."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, what, holds, detail=""):
-        if holds:
-            self.passed += 1
-            print(f"ok    {what}")
-        else:
-            self.failed += 1
-            print(f"FAIL  {what} {detail}")
-
-    def refuses(self, what, status, code, action):
-        try:
-            action()
-        except TwilioRestException as refusal:
-            self.check(what, (refusal.status, refusal.code) == (status, code), str(refusal))
-        else:
-            self.check(what, False, "nothing was raised")
+def refuses(report, what, status, code, action):
+    try:
+        action()
+    except TwilioRestException as refusal:
+        report.check(what, (refusal.status, refusal.code) == (status, code), str(refusal))
+    else:
+        report.check(what, False, "nothing was raised")
 
 
 class Dialer:
@@ -165,14 +151,14 @@ def check_calls(report):
     client.calls(live.sid).update(status="completed")
     told, _ = dialer.statuses_until_final(live.sid)
     report.check("a live call can be ended", told[-1]["CallStatus"] == "completed", told[-1])
-    report.refuses(
-        "ending it again is refused", 404, 20404,
+    refuses(
+        report, "ending it again is refused", 404, 20404,
         lambda: client.calls(live.sid).update(status="completed"),
     )
-    report.refuses("a refused number", 400, 21211, lambda: dial(os.environ["SIM_TO_REFUSED"]))
-    report.refuses("an unknown call", 404, 20404, lambda: client.calls("CA" + "0" * 32).fetch())
+    refuses(report, "a refused number", 400, 21211, lambda: dial(os.environ["SIM_TO_REFUSED"]))
+    refuses(report, "an unknown call", 404, 20404, lambda: client.calls("CA" + "0" * 32).fetch())
     stranger = twilio_client(ACCOUNT, "wrong")
-    report.refuses("a wrong token", 401, 20003, lambda: stranger.calls(live.sid).fetch())
+    refuses(report, "a wrong token", 401, 20003, lambda: stranger.calls(live.sid).fetch())
     with_key = twilio_client(os.environ["SIM_KEY_SID"], os.environ["SIM_KEY_SECRET"])
     report.check("an API key opens the account", len(with_key.calls.list(limit=2)) == 2)
     check_account(report, client)
@@ -318,16 +304,5 @@ def finished_record(client, conversation_id):
         time.sleep(0.05)
 
 
-def main():
-    report = Report()
-    for part in (check_calls, check_conversations):
-        try:
-            part(report)
-        except Exception as error:
-            report.check(part.__name__, False, repr(error))
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run([check_calls, check_conversations]))

@@ -25,7 +25,7 @@ use tokio_util::{
 use tracing::debug;
 
 use super::{
-    AgentError, AgentSession, Brief, VoiceAgent,
+    AgentError, AgentSession, Brief, Dialect, VoiceAgent,
     link::{self, AgentLink, LinkError, LinkStream, Prepared},
     opening::{OPEN_TIMEOUT, in_time, socket_address, transport_error, unavailable},
     session,
@@ -164,6 +164,12 @@ impl ElevenLabs {
 #[derive(Deserialize)]
 struct SignedUrl {
     signed_url: String,
+}
+
+/// The vendor's words for one conversation whose connection is up since `now`, for somebody who has no
+/// connection.
+pub fn dialect(brief: &Brief, now: std::time::Instant) -> Box<dyn Dialect> {
+    Box::new(Conversation::new(brief, now))
 }
 
 #[async_trait]

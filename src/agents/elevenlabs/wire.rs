@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     agents::{ToolAnswer, ToolCall},
-    json::Scanner,
+    json::{self, Scanner},
 };
 
 /// What the server says, as far as it matters for a call.
@@ -224,7 +224,11 @@ impl Envelope<'_> {
             "conversation_initiation_metadata" => {
                 ServerMessage::Metadata(self.conversation_initiation_metadata_event?)
             }
-            "audio" => self.audio_event?.into(),
+            // Passed on as it stands, anything but base64 could end its text there.
+            "audio" => self
+                .audio_event
+                .filter(|event| json::is_plain(&event.audio_base_64))?
+                .into(),
             "interruption" => ServerMessage::Interruption {
                 event_id: self.interruption_event?.event_id.0,
             },

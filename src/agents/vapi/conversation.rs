@@ -38,6 +38,9 @@ const PARTIAL_EVERY: Duration = Duration::from_secs(1);
 /// What comes before the agent is known to be ready is kept up to this many bytes.
 const MAX_EARLY: usize = 64 * 1024;
 
+/// What the agent said in one turn is kept up to this many bytes: about an hour of speech.
+const MAX_SAID: usize = 64 * 1024;
+
 /// What is known of a call.
 #[derive(Debug)]
 pub(super) struct Conversation {
@@ -152,6 +155,11 @@ impl Conversation {
         }
         if self.is_announced {
             self.begin_turn();
+        }
+        let room = MAX_SAID.saturating_sub(self.said.len() + 1);
+        let text = &text[..text.floor_char_boundary(room)];
+        if text.is_empty() {
+            return None;
         }
         if !self.said.is_empty() {
             self.said.push(' ');

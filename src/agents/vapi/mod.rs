@@ -31,7 +31,7 @@ use tokio_util::{
 use tracing::debug;
 
 use super::{
-    AgentError, AgentSession, Brief, VoiceAgent,
+    AgentError, AgentSession, Brief, Dialect, VoiceAgent,
     link::{self, AgentLink, LinkError, Prepared},
     opening::{OPEN_TIMEOUT, in_time, socket_address, transport_error, unavailable},
     session,
@@ -237,6 +237,12 @@ impl Vapi {
             dialect: Box::new(Conversation::new(id, self.config.audio.format(), now)),
         })
     }
+}
+
+/// The vendor's words for one call whose connection is up since `now`, for somebody who has no
+/// connection.
+pub fn dialect(id: ConversationId, audio: VapiAudio, now: std::time::Instant) -> Box<dyn Dialect> {
+    Box::new(Conversation::new(id, audio.format(), now))
 }
 
 #[async_trait]

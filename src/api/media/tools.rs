@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tracing::{info, warn};
 
-use super::{SAVE_TRIES, insist, opt_out};
+use super::keep::{SAVE_TRIES, insist, opt_out};
 use crate::{
     bridge::{Tool, ToolAnswer, ToolCall},
     domain::{attempt::Party, suppression::SuppressionSource},

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info, warn};
 
-use super::{insist, note};
+use super::keep::{insist, note};
 use crate::{
     api::web_tools::WebTools,
     bridge::{ToolAnswer, ToolError},

@@ -9,13 +9,14 @@ use std::{
     io::{self, Read as _, Write as _},
     net::SocketAddr,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
+use tokio::time::Instant;
 
 use crate::websocket::{
     Limits, Message, NORMAL, Reader, Role,

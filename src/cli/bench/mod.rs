@@ -11,6 +11,7 @@ mod limit;
 mod peers;
 mod report;
 mod stamp;
+mod tally;
 mod wire;
 mod words;
 
@@ -186,7 +187,12 @@ fn media(args: &MediaArgs) -> anyhow::Result<ExitCode> {
         }
         report.print(n_calls, args.json)?;
     }
-    Ok(ExitCode::SUCCESS)
+    if report.is_bridge_whole() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        eprintln!("the bridge lost, doubled or reordered frames, or calls failed");
+        Ok(ExitCode::FAILURE)
+    }
 }
 
 /// What one round gave.

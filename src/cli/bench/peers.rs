@@ -1,7 +1,7 @@
 //! The two ends of many calls, played by one thread: a carrier that sends what callees say, and an
 //! agent's server that speaks. What each hears of the other tells how late it is and what is missing.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use mio::{
     Events, Interest, Poll, Token,
@@ -17,6 +17,7 @@ use crate::websocket::{
 
 use super::{
     stamp::{Stamp, payload},
+    tally::{Frames, Tally},
     wire::Wire,
 };
 
@@ -27,6 +28,8 @@ const SLOTS: usize = 200;
 const SLOT: u64 = 100;
 /// Calls begin so many microseconds apart.
 const BETWEEN_CALLS: u64 = 2000;
+/// From the last frame to the hang-up.
+const ON_THE_WAY: u64 = 1_000_000;
 const LISTENER: Token = Token(usize::MAX - 1);
 /// How a round goes.
 #[derive(Debug, Clone, Copy)]
@@ -60,9 +63,9 @@ pub struct Seen {
     pub set_up: Vec<u32>,
     /// From the callee's hang-up to the agent's closed session.
     pub closed: Vec<u32>,
-    /// Frames that never came, or came late or twice.
-    pub n_lost: u64,
-    pub n_misplaced: u64,
+    /// What became of the frames of each direction, from the first of each call to its last.
+    pub frames_to_agent: Frames,
+    pub frames_to_callee: Frames,
     /// Calls that did not come up, or whose agent session was left.
     pub n_failed: u64,
 }
@@ -90,8 +93,10 @@ struct Call {
     request: Request,
     started_at: Option<u64>,
     n_sent: u32,
-    /// What the agent's next frame is numbered.
-    expected: Option<u32>,
+    /// What came of the agent's frames.
+    heard: Tally,
+    /// Whose they are.
+    agent: Option<usize>,
     stopped_at: Option<u64>,
 }
 
@@ -104,7 +109,8 @@ struct Agent {
     slot: usize,
     turn: u32,
     interrupted_at: Option<u64>,
-    expected: u32,
+    /// What came of the callee's frames.
+    heard: Tally,
     call: Option<usize>,
 }
 
@@ -126,6 +132,8 @@ struct Times {
     begun: u64,
     settled: u64,
     ends: u64,
+    /// What was on its way has arrived by then.
+    hangs_up: u64,
     over: u64,
 }
 
@@ -140,7 +148,8 @@ impl Times {
             begun,
             settled,
             ends,
-            over: ends + 3_000_000,
+            hangs_up: ends + ON_THE_WAY,
+            over: ends + ON_THE_WAY + 3_000_000,
         }
     }
 
@@ -188,6 +197,7 @@ impl Peers {
         let mut scratch = vec![0; 64 * 1024];
         let times = Times::of(plan, self.now());
         let mut tick = times.begun / SLOT;
+        let mut has_hung_up = false;
         loop {
             self.poll
                 .poll(&mut events, Some(Duration::from_millis(1)))?;
@@ -205,6 +215,9 @@ impl Peers {
             if self.is_measured && now >= times.ends {
                 self.is_measured = false;
                 look(Moment::End);
+            }
+            if !has_hung_up && now >= times.hangs_up {
+                has_hung_up = true;
                 self.hang_up();
             }
             // Both ends stop when measuring ends, so that what is on its way arrives.
@@ -212,11 +225,11 @@ impl Peers {
                 tick += 1;
                 self.speak(tick);
             }
-            if now >= times.over || (now >= times.ends && self.is_quiet()) {
+            if now >= times.over || (has_hung_up && self.is_quiet()) {
                 break;
             }
         }
-        self.count_failures();
+        self.sum_up();
         Ok(std::mem::take(&mut self.seen))
     }
 
@@ -244,7 +257,8 @@ impl Peers {
             request,
             started_at: None,
             n_sent: 0,
-            expected: None,
+            heard: Tally::default(),
+            agent: None,
             stopped_at: None,
         };
         call.wire
@@ -259,8 +273,6 @@ impl Peers {
         self.is_measured = true;
         self.seen = Seen {
             set_up,
-            n_lost: self.seen.n_lost,
-            n_misplaced: self.seen.n_misplaced,
             ..Seen::default()
         };
     }
@@ -346,7 +358,7 @@ impl Peers {
                 slot: 0,
                 turn: 1,
                 interrupted_at: None,
-                expected: 0,
+                heard: Tally::default(),
                 call: None,
             });
         }
@@ -372,7 +384,8 @@ impl Peers {
             call.wire.text(&[&start]);
             call.started_at = Some(now);
         }
-        let (started_at, mut expected) = (call.started_at.unwrap_or(now), call.expected);
+        let started_at = call.started_at.unwrap_or(now);
+        let (heard, speaker) = (&mut call.heard, &mut call.agent);
         let agents = &mut self.agents;
         let mut marks = Vec::new();
         call.wire.messages(|message| {
@@ -393,17 +406,14 @@ impl Peers {
                 }
                 return;
             };
-            if expected.is_none() {
+            *speaker = Some(stamp.call);
+            if heard.take(stamp.number) {
                 seen.set_up.push(micros(now - started_at));
             }
-            let wanted = expected.unwrap_or(0);
-            count(seen, wanted, stamp.number);
-            expected = Some(wanted.max(stamp.number + 1));
             if is_measured {
                 seen.to_callee.push(micros(now.saturating_sub(stamp.at)));
             }
         });
-        call.expected = expected;
         for name in marks {
             let frame = format!(
                 r#"{{"event":"mark","streamSid":"MZ00000000000000000000000000000001","mark":{{"name":"{name}"}}}}"#
@@ -426,15 +436,13 @@ impl Peers {
             agent.answer(&head, address, now + delay);
         }
         let (mut is_opened, mut is_closed) = (false, agent.wire.is_gone);
-        let mut number = agent.expected;
-        let mut call = agent.call;
+        let (heard, call) = (&mut agent.heard, &mut agent.call);
         if matches!(agent.state, AgentState::Open | AgentState::Speaking) {
             agent.wire.messages(|message| match message {
                 Message::Text(text) => match Stamp::of(text) {
                     Some(stamp) => {
-                        call = Some(stamp.call);
-                        count(seen, number, stamp.number);
-                        number = number.max(stamp.number + 1);
+                        *call = Some(stamp.call);
+                        heard.take(stamp.number);
                         if is_measured {
                             seen.to_agent.push(micros(now.saturating_sub(stamp.at)));
                         }
@@ -445,8 +453,6 @@ impl Peers {
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
             });
         }
-        agent.expected = number;
-        agent.call = call;
         if is_opened && matches!(agent.state, AgentState::Open) {
             agent.state = AgentState::Speaking;
             agent.slot = slot_of(self.n_speaking);
@@ -488,22 +494,24 @@ impl Peers {
         }
     }
 
-    fn count_failures(&mut self) {
-        let mut heard: BTreeMap<usize, u32> = BTreeMap::new();
+    /// What became of all frames, and which calls did not come up or were left.
+    fn sum_up(&mut self) {
+        let seen = &mut self.seen;
         for agent in &self.agents {
-            if let Some(call) = agent.call {
-                heard.insert(call, agent.expected);
+            if let Some(call) = agent.call.and_then(|call| self.calls.get(call)) {
+                seen.frames_to_agent += agent.heard.frames(call.n_sent);
             }
             if matches!(agent.state, AgentState::Speaking | AgentState::Open) {
-                self.seen.n_failed += 1;
+                seen.n_failed += 1;
             }
         }
-        for (index, call) in self.calls.iter().enumerate() {
-            // Frames behind the last that came are missing too.
-            let n_heard = heard.get(&index).copied().unwrap_or(0);
-            self.seen.n_lost += u64::from(call.n_sent.saturating_sub(n_heard));
-            if call.expected.is_none() {
-                self.seen.n_failed += 1;
+        for call in &self.calls {
+            if let Some(agent) = call.agent.and_then(|agent| self.agents.get(agent)) {
+                seen.frames_to_callee += call.heard.frames(agent.n_sent);
+            }
+            // Of such a call it is not known whose frames are missing.
+            if call.heard.is_empty() {
+                seen.n_failed += 1;
             }
         }
     }
@@ -574,15 +582,6 @@ fn slot_of(n: usize) -> usize {
 fn mark_name(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once(r#""mark":{"name":""#)?;
     rest.split_once('"').map(|(name, _)| name)
-}
-
-/// Counts what is missing before a frame, or that it is not where it should be.
-fn count(seen: &mut Seen, wanted: u32, number: u32) {
-    if number > wanted {
-        seen.n_lost += u64::from(number - wanted);
-    } else if number < wanted {
-        seen.n_misplaced += 1;
-    }
 }
 
 fn micros(duration: u64) -> u32 {

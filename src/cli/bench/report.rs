@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, io::Write as _};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Kind, Outcome};
+use super::{Kind, Outcome, tally::Frames};
 
 /// The figures of one round.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +16,9 @@ struct Figures {
     clear_p99_us: f64,
     set_up_p95_us: f64,
     closed_p99_us: f64,
-    n_lost: f64,
-    n_misplaced: f64,
-    n_failed: f64,
+    frames_to_agent: Frames,
+    frames_to_callee: Frames,
+    n_failed: u64,
 }
 
 /// All rounds so far.
@@ -32,11 +32,13 @@ impl Report {
     pub fn add(&mut self, n_calls: usize, kind: Kind, outcome: &Outcome) {
         let figures = Figures::of(outcome);
         eprintln!(
-            "  {:.4} CPU s per call-minute, p50/p99 {:.2}/{:.2} ms, lost {}",
+            "  {:.4} CPU s per call-minute, p50/p99 {:.2}/{:.2} ms, frames lost/doubled/reordered: \
+             to agent {}, to callee {}",
             figures.cpu_s_per_call_minute,
             figures.to_agent_us[0] / 1e3,
             figures.to_agent_us[1] / 1e3,
-            figures.n_lost
+            shown(&figures.frames_to_agent),
+            shown(&figures.frames_to_callee),
         );
         self.rounds
             .entry((n_calls, kind))
@@ -44,7 +46,20 @@ impl Report {
             .push(figures);
     }
 
-    /// Prints what is known of a number of calls: the median of the rounds, and of losses the sum.
+    /// Whether in all rounds of the bridge every frame came once and in its place, and no call failed.
+    pub fn is_bridge_whole(&self) -> bool {
+        let rounds = self.rounds.iter();
+        rounds
+            .filter(|((_, kind), _)| *kind == Kind::Bridge)
+            .flat_map(|(_, rounds)| rounds)
+            .all(|it| {
+                it.frames_to_agent.are_whole()
+                    && it.frames_to_callee.are_whole()
+                    && it.n_failed == 0
+            })
+    }
+
+    /// Prints what is known of a number of calls: the median of the rounds, and of frames and failures the sum.
     pub fn print(&self, n_calls: usize, as_json: bool) -> std::io::Result<()> {
         let rows: Vec<(Kind, Figures)> = self
             .rounds
@@ -62,7 +77,7 @@ impl Report {
         if !as_json {
             writeln!(
                 out,
-                "\n| {n_calls} calls | CPU s/call-minute | ÷ limit | ÷ Node | to agent p50/p99/p99.9 ms | to callee p50/p99/p99.9 ms | KB/call | clear p99 ms | set-up p95 ms | closed p99 ms | lost | misplaced | failed |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+                "\n| {n_calls} calls | CPU s/call-minute | ÷ limit | ÷ Node | to agent p50/p99/p99.9 ms | to callee p50/p99/p99.9 ms | KB/call | clear p99 ms | set-up p95 ms | closed p99 ms | frames to agent, lost/doubled/reordered | frames to callee | failed |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
             )?;
         }
         for (kind, figures) in &rows {
@@ -95,9 +110,9 @@ impl Figures {
             clear_p99_us: quantile(&seen.clears, 0.99),
             set_up_p95_us: quantile(&seen.set_up, 0.95),
             closed_p99_us: quantile(&seen.closed, 0.99),
-            n_lost: seen.n_lost as f64,
-            n_misplaced: seen.n_misplaced as f64,
-            n_failed: seen.n_failed as f64,
+            frames_to_agent: seen.frames_to_agent,
+            frames_to_callee: seen.frames_to_callee,
+            n_failed: seen.n_failed,
         }
     }
 
@@ -107,7 +122,7 @@ impl Figures {
             |other: Option<f64>| other.map_or("–".to_owned(), |it| format!("{:.2}", cpu / it));
         let three = |it: &[f64; 3]| it.map(|us| format!("{:.2}", us / 1e3)).join("/");
         format!(
-            "| {} | {cpu:.4} | {} | {} | {} | {} | {:.1} | {:.2} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} |",
+            "| {} | {cpu:.4} | {} | {} | {} | {} | {:.1} | {:.2} | {:.0} | {:.1} | {} | {} | {} |",
             kind.name(),
             ratio(limit),
             ratio(node),
@@ -117,8 +132,8 @@ impl Figures {
             self.clear_p99_us / 1e3,
             self.set_up_p95_us / 1e3,
             self.closed_p99_us / 1e3,
-            self.n_lost,
-            self.n_misplaced,
+            shown(&self.frames_to_agent),
+            shown(&self.frames_to_callee),
             self.n_failed,
         )
     }
@@ -136,12 +151,29 @@ impl Figures {
             "clearP99Us": self.clear_p99_us,
             "setUpP95Us": self.set_up_p95_us,
             "closedP99Us": self.closed_p99_us,
-            "lost": self.n_lost,
-            "misplaced": self.n_misplaced,
+            "framesToAgent": frames_json(&self.frames_to_agent),
+            "framesToCallee": frames_json(&self.frames_to_callee),
             "failed": self.n_failed,
         })
         .to_string()
     }
+}
+
+/// How many of how many were lost, doubled and reordered.
+fn shown(frames: &Frames) -> String {
+    format!(
+        "{}: {}/{}/{}",
+        frames.n_sent, frames.n_lost, frames.n_doubled, frames.n_reordered
+    )
+}
+
+fn frames_json(frames: &Frames) -> Value {
+    json!({
+        "sent": frames.n_sent,
+        "lost": frames.n_lost,
+        "doubled": frames.n_doubled,
+        "reordered": frames.n_reordered,
+    })
 }
 
 /// The value below which that share of the others is.
@@ -155,14 +187,20 @@ fn quantile(values: &[u32], share: f64) -> f64 {
         .map_or(0.0, |value| f64::from(*value))
 }
 
-/// The median of each figure, and the sum of what was lost.
+/// The median of each figure, and the sum of frames and failures.
 fn middle(rounds: &[Figures]) -> Figures {
     let median = |of: &dyn Fn(&Figures) -> f64| {
         let mut values: Vec<f64> = rounds.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or(0.0)
     };
-    let sum = |of: fn(&Figures) -> f64| rounds.iter().map(of).sum();
+    let sum = |of: fn(&Figures) -> Frames| {
+        let mut frames = Frames::default();
+        for round in rounds {
+            frames += of(round);
+        }
+        frames
+    };
     Figures {
         cpu_s_per_call_minute: median(&|it| it.cpu_s_per_call_minute),
         bytes_per_call: median(&|it| it.bytes_per_call),
@@ -171,9 +209,9 @@ fn middle(rounds: &[Figures]) -> Figures {
         clear_p99_us: median(&|it| it.clear_p99_us),
         set_up_p95_us: median(&|it| it.set_up_p95_us),
         closed_p99_us: median(&|it| it.closed_p99_us),
-        n_lost: sum(|it| it.n_lost),
-        n_misplaced: sum(|it| it.n_misplaced),
-        n_failed: sum(|it| it.n_failed),
+        frames_to_agent: sum(|it| it.frames_to_agent),
+        frames_to_callee: sum(|it| it.frames_to_callee),
+        n_failed: rounds.iter().map(|it| it.n_failed).sum(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! When the agent acts, and what goes wrong with it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::sim::simulation::Simulation;
+use tokio::time::Instant;
+
+use crate::sim::{pace::Pace, simulation::Simulation};
 
 pub const THINKING_TIME: Duration = Duration::from_millis(700);
 pub const SHORTEST_THINKING: Duration = Duration::from_millis(40);
@@ -17,6 +19,52 @@ pub const CRASH_AFTER: Duration = Duration::from_secs(4);
 pub const SHORTEST_CRASH: Duration = Duration::from_millis(250);
 /// A client that sends nothing for this long is taken for dead.
 pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
+
+/// What somebody will do, and when; each kind of thing is planned at most once.
+#[derive(Debug)]
+pub struct Agenda<P> {
+    pace: Pace,
+    plans: BTreeMap<P, Instant>,
+}
+
+impl<P: Copy + Ord> Agenda<P> {
+    /// Nothing is planned yet.
+    pub fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            plans: BTreeMap::new(),
+        }
+    }
+
+    /// Plans it for that time.
+    pub fn at(&mut self, plan: P, time: Instant) {
+        self.plans.insert(plan, time);
+    }
+
+    /// Plans it so much later than now.
+    pub fn after(&mut self, plan: P, wait: Duration) {
+        self.at(plan, Instant::now() + wait);
+    }
+
+    /// Plans it after a wait at the pace of people.
+    pub fn shortened(&mut self, plan: P, lifelike: Duration, floor: Duration) {
+        self.after(plan, self.pace.shorten_to(lifelike, floor));
+    }
+
+    /// It is done, or will not be.
+    pub fn cancel(&mut self, plan: P) {
+        self.plans.remove(&plan);
+    }
+
+    /// What comes next, and when.
+    pub fn soonest(&self) -> (P, Instant) {
+        self.plans
+            .iter()
+            .min_by_key(|(_, at)| **at)
+            .map(|(plan, at)| (*plan, *at))
+            .expect("the end of the longest conversation is always planned")
+    }
+}
 
 /// What goes wrong with one conversation after it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +86,7 @@ pub enum Plan {
     GiveUpOnClient,
     ReachMaxDuration,
 }
+
 /// Early enough for a client's first latency estimate, after the greeting has been sent.
 pub const FIRST_PING: Duration = Duration::from_millis(100);
 

@@ -17,9 +17,9 @@ use super::{
     initiation::Initiation,
     message::{self, ClientMessage},
     plan::{
-        CLIENT_SILENCE, CRASH_AFTER, FAREWELL_TIME, FIRST_PING, Mishap, Plan, SHORTEST_CRASH,
-        SHORTEST_FAREWELL, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT, THINKING_TIME, TOOL_TIMEOUT,
-        TURN_TIMEOUT, mishap,
+        Agenda, CLIENT_SILENCE, CRASH_AFTER, FAREWELL_TIME, FIRST_PING, Mishap, Plan,
+        SHORTEST_CRASH, SHORTEST_FAREWELL, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT, THINKING_TIME,
+        TOOL_TIMEOUT, TURN_TIMEOUT, mishap,
     },
     record::{Line, Record, Speaker},
     session::{Ending, stopped},
@@ -42,7 +42,7 @@ pub struct Talk<'a> {
     dialogue: Dialogue,
     voice: AgentVoice,
     mishap: Option<Mishap>,
-    plans: BTreeMap<Plan, Instant>,
+    plans: Agenda<Plan>,
     /// The last id given to a turn of either side.
     event_id: u64,
     /// The id of the agent's last utterance and when a client that plays it has finished.
@@ -86,7 +86,7 @@ impl<'a> Talk<'a> {
             dialogue: Dialogue::new(simulation.chance, n_session, agent.turns),
             voice: AgentVoice::new(agent.output_format, pace),
             mishap: mishap(&simulation, n_session),
-            plans: BTreeMap::new(),
+            plans: Agenda::new(pace),
             event_id: 0,
             spoken: (0, Instant::now()),
             is_farewell_said: false,
@@ -115,12 +115,12 @@ impl<'a> Talk<'a> {
         self.begin().await?;
         let stop = self.simulation.stop.clone();
         loop {
-            let (plan, at) = self.next_plan();
+            let (plan, at) = self.plans.soonest();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(stopped()),
                 () = sleep_until(at) => {
-                    self.plans.remove(&plan);
+                    self.plans.cancel(plan);
                     self.carry_out(plan).await?;
                 }
                 received = self.socket.recv() => match received {
@@ -136,16 +136,18 @@ impl<'a> Talk<'a> {
         let (max_duration, ping_interval) = (agent.max_duration, agent.ping_interval);
         let metadata = message::metadata(&self.record.conversation_id, agent);
         self.send(metadata).await?;
-        self.plan(Plan::ReachMaxDuration, max_duration);
-        self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
-        self.plan(Plan::Ping, ping_interval.min(FIRST_PING));
+        self.plans.after(Plan::ReachMaxDuration, max_duration);
+        self.plans.after(Plan::GiveUpOnClient, CLIENT_SILENCE);
+        self.plans.after(Plan::Ping, ping_interval.min(FIRST_PING));
         match self.mishap {
             Some(Mishap::OverQuota) => {
                 let reason = "This request exceeds your quota limit.";
                 return Err(Ending::failure(1002, "http_exception", reason));
             }
             Some(Mishap::Silent) => return Ok(()),
-            Some(Mishap::Crashes) => self.plan_shortened(Plan::Crash, CRASH_AFTER, SHORTEST_CRASH),
+            Some(Mishap::Crashes) => self
+                .plans
+                .shortened(Plan::Crash, CRASH_AFTER, SHORTEST_CRASH),
             None => {}
         }
         let greeting = self.initiation.first_message.clone();
@@ -154,23 +156,6 @@ impl<'a> Talk<'a> {
         } else {
             self.say(&greeting).await
         }
-    }
-
-    fn plan(&mut self, plan: Plan, after: Duration) {
-        self.plans.insert(plan, Instant::now() + after);
-    }
-
-    fn plan_shortened(&mut self, plan: Plan, lifelike: Duration, floor: Duration) {
-        let after = self.simulation.pace.shorten_to(lifelike, floor);
-        self.plan(plan, after);
-    }
-
-    fn next_plan(&self) -> (Plan, Instant) {
-        self.plans
-            .iter()
-            .min_by_key(|(_, at)| **at)
-            .map(|(plan, at)| (*plan, *at))
-            .expect("the end of the longest conversation is always planned")
     }
 
     async fn carry_out(&mut self, plan: Plan) -> Step {
@@ -197,7 +182,8 @@ impl<'a> Talk<'a> {
         let ping = message::ping(self.next_ping, self.last_ping_ms);
         self.pings.insert(self.next_ping, Instant::now());
         self.next_ping += 1;
-        self.plan(Plan::Ping, self.simulation.config.agent.ping_interval);
+        self.plans
+            .after(Plan::Ping, self.simulation.config.agent.ping_interval);
         self.send_if_wanted("ping", ping).await
     }
 
@@ -206,8 +192,9 @@ impl<'a> Talk<'a> {
         self.say(reply.text).await?;
         if reply.is_last {
             self.is_farewell_said = true;
-            self.plans.remove(&Plan::Prompt);
-            self.plan_shortened(Plan::EndCall, FAREWELL_TIME, SHORTEST_FAREWELL);
+            self.plans.cancel(Plan::Prompt);
+            self.plans
+                .shortened(Plan::EndCall, FAREWELL_TIME, SHORTEST_FAREWELL);
         }
         Ok(())
     }
@@ -233,7 +220,7 @@ impl<'a> Talk<'a> {
             .simulation
             .pace
             .shorten_to(TURN_TIMEOUT, SHORTEST_TURN_TIMEOUT);
-        self.plans.insert(Plan::Prompt, self.spoken.1 + patience);
+        self.plans.at(Plan::Prompt, self.spoken.1 + patience);
         Ok(())
     }
 
@@ -261,7 +248,7 @@ impl<'a> Talk<'a> {
             }
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
         };
-        self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
+        self.plans.after(Plan::GiveUpOnClient, CLIENT_SILENCE);
         match ClientMessage::read(&text) {
             Ok(ClientMessage::Audio(base64)) => self.listen(&base64).await,
             Ok(ClientMessage::Pong { event_id }) => {
@@ -322,8 +309,8 @@ impl<'a> Talk<'a> {
 
     /// The caller begins to speak: waits for them, and stops talking if need be.
     async fn fall_silent(&mut self) -> Step {
-        self.plans.remove(&Plan::Reply);
-        self.plans.remove(&Plan::Prompt);
+        self.plans.cancel(Plan::Reply);
+        self.plans.cancel(Plan::Prompt);
         if Instant::now() < self.spoken.1 {
             self.be_interrupted().await?;
         }
@@ -368,7 +355,7 @@ impl<'a> Talk<'a> {
         let transcript = message::user_transcript(text, id);
         self.send_if_wanted("user_transcript", transcript).await?;
         if !self.is_farewell_said && self.mishap != Some(Mishap::Silent) {
-            self.plans.remove(&Plan::Prompt);
+            self.plans.cancel(Plan::Prompt);
             if self.tool_call.is_none() {
                 return self.go_on().await;
             }
@@ -379,12 +366,13 @@ impl<'a> Talk<'a> {
     /// Uses the next tool, or thinks about a reply.
     async fn go_on(&mut self) -> Step {
         let Some(tool) = self.tools.pop_front() else {
-            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+            self.plans
+                .shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
             return Ok(());
         };
         if let Some(text) = &tool.says {
             self.say(text).await?;
-            self.plans.remove(&Plan::Prompt);
+            self.plans.cancel(Plan::Prompt);
         }
         self.use_tool(tool.name, &tool.parameters).await
     }
@@ -394,7 +382,7 @@ impl<'a> Talk<'a> {
         self.event_id += 1;
         let call = message::client_tool_call(&name, &id, parameters, self.event_id);
         self.tool_call = Some(ToolInUse { id, name });
-        self.plan(Plan::Reply, TOOL_TIMEOUT);
+        self.plans.after(Plan::Reply, TOOL_TIMEOUT);
         self.send(call).await
     }
 

@@ -6,6 +6,7 @@
 
 mod report;
 mod rest;
+mod server;
 mod talk;
 
 use std::{
@@ -29,7 +30,7 @@ use super::{config::AudioFormat, simulation::Simulation};
 pub(super) fn routes() -> Router<Arc<Simulation>> {
     Router::new()
         .route("/call", post(rest::create).get(rest::list))
-        .route("/call/{id}", get(rest::show))
+        .route("/call/{id}", get(rest::show).patch(rest::rename))
         .route("/assistant/{id}", get(rest::show_assistant))
         .route("/vapi/{id}/transport", any(talk::open))
 }
@@ -47,6 +48,8 @@ struct Call {
     id: String,
     /// From 0; with the seed it decides what is said.
     number: u64,
+    /// Whatever its owner calls it.
+    name: Option<String>,
     format: AudioFormat,
     /// The request's overrides.
     overrides: Value,
@@ -60,6 +63,8 @@ struct Call {
 struct Line {
     is_of_user: bool,
     text: String,
+    began_at: Timestamp,
+    ended_at: Timestamp,
 }
 
 impl VapiDesk {
@@ -73,6 +78,25 @@ impl VapiDesk {
 
     fn find(&self, id: &str) -> Option<Call> {
         self.locked().get(id).cloned()
+    }
+
+    /// Gives the call another name; what it is then.
+    fn rename(&self, id: &str, name: Option<String>) -> Option<Call> {
+        let mut calls = self.locked();
+        let call = calls.get_mut(id)?;
+        call.name = name;
+        Some(call.clone())
+    }
+
+    /// Keeps what a talk knows of its call. The name is whatever it was changed to meanwhile.
+    fn save_talk(&self, talk: &Call) {
+        let mut calls = self.locked();
+        let name = calls.get(&talk.id).and_then(|kept| kept.name.clone());
+        let kept = Call {
+            name,
+            ..talk.clone()
+        };
+        calls.insert(talk.id.clone(), kept);
     }
 
     /// The call, for the first who asks: a call has one socket.

@@ -3,15 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use reqwest::header;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Call, Line};
-use crate::sim::{
-    config::AudioFormat,
-    posting::{post, signature},
-    simulation::Simulation,
-};
+use super::{Call, Line, server::Server};
+use crate::sim::{config::AudioFormat, posting::post, simulation::Simulation};
 
 /// Whose calls these are.
 pub const ORGANISATION: &str = "0a000000-0000-4000-8000-00000000000f";
@@ -19,8 +14,18 @@ pub const ORGANISATION: &str = "0a000000-0000-4000-8000-00000000000f";
 /// How long the service thinks about a call that has ended.
 const PROCESSING_TIME: Duration = Duration::from_secs(3);
 const SHORTEST_PROCESSING: Duration = Duration::from_millis(100);
-/// Of what a report's receiver asks for at most.
-const MAX_RETRIES: u64 = 10;
+
+const KIND: &str = "end-of-call-report";
+
+/// What a report says of a call beside the call itself.
+const FACTS: [&str; 6] = [
+    "startedAt",
+    "endedAt",
+    "endedReason",
+    "cost",
+    "analysis",
+    "artifact",
+];
 
 /// The call object.
 pub fn call(simulation: &Simulation, call: &Call) -> Value {
@@ -49,6 +54,9 @@ pub fn call(simulation: &Simulation, call: &Call) -> Value {
             "audioFormat": {"format": format, "container": "raw", "sampleRate": rate},
         },
     });
+    if let Some(name) = &call.name {
+        shown["name"] = json!(name);
+    }
     if let Some((ended_at, reason)) = &call.ended {
         let facts = json!({
             "startedAt": call.started_at,
@@ -90,70 +98,43 @@ fn artifact(call: &Call) -> Value {
     let transcript: Vec<String> = lines
         .map(|line| format!("{}: {}", speaker(line), line.text))
         .collect();
-    let messages: Vec<Value> = call
-        .lines
-        .iter()
-        .map(|line| {
-            let role = if line.is_of_user { "user" } else { "bot" };
-            json!({"role": role, "message": line.text})
-        })
-        .collect();
+    let messages: Vec<Value> = call.lines.iter().map(|line| message(call, line)).collect();
     json!({"transcript": transcript.join("\n"), "messages": messages})
+}
+
+/// One line of the history, with when it was said.
+fn message(call: &Call, line: &Line) -> Value {
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+    json!({
+        "role": if line.is_of_user { "user" } else { "bot" },
+        "message": line.text,
+        "time": line.began_at.as_millisecond(),
+        "endTime": line.ended_at.as_millisecond(),
+        "secondsFromStart": call.started_at.map_or(0.0, |start| seconds(start, line.began_at)),
+        "duration": seconds(line.began_at, line.ended_at),
+    })
 }
 
 /// Waits for the analysis, then posts the report where the call's request says, again and again if the
 /// receiver's plan says so.
 pub async fn post_when_done(simulation: Arc<Simulation>, ended: Call) {
-    let server = &ended.overrides["server"];
-    let owners = simulation.config.agent.vapi_server.as_ref();
-    let url = server["url"].as_str();
-    let Some(url) = url.or(owners.map(|it| it.url.as_str())) else {
+    let Some(server) = Server::of(&simulation, &ended).filter(|it| it.wants(KIND)) else {
         return;
     };
     let pace = simulation.pace;
     tokio::time::sleep(pace.shorten_to(PROCESSING_TIME, SHORTEST_PROCESSING)).await;
     let shown = call(&simulation, &ended);
-    let mut message = json!({
-        "type": "end-of-call-report",
-        "timestamp": simulation.now().as_millisecond(),
-        "call": shown,
-    });
-    for name in [
-        "startedAt",
-        "endedAt",
-        "endedReason",
-        "cost",
-        "analysis",
-        "artifact",
-    ] {
-        message[name] = shown[name].clone();
-    }
-    let body = json!({ "message": message }).to_string();
-    let build = |now: Timestamp| {
-        let mut request = simulation.http.post(url).body(body.clone());
-        request = request.header(header::CONTENT_TYPE, "application/json");
-        for (name, value) in server["headers"].as_object().into_iter().flatten() {
-            request = request.header(name, value.as_str().unwrap_or_default());
-        }
-        // Where the call's request names no server, the assistant's own is asked, with its credential.
-        match owners.filter(|_| server.is_null()) {
-            Some(credential) => {
-                let time = now.as_millisecond().to_string();
-                let hash = signature(&credential.secret, &time, &body);
-                request
-                    .header("x-timestamp", time)
-                    .header("x-signature", hash)
-            }
-            None => request,
-        }
-    };
-    let plan = &server["backoffPlan"];
-    let n_retries = plan["maxRetries"].as_u64().unwrap_or(0).min(MAX_RETRIES);
-    let delay = Duration::from_secs(plan["baseDelaySeconds"].as_u64().unwrap_or(0).min(10));
-    for _ in 0..=n_retries {
+    let facts: Map<String, Value> = FACTS
+        .iter()
+        .map(|name| ((*name).to_owned(), shown[*name].clone()))
+        .collect();
+    let body = server.message(KIND, &shown, facts);
+    let build = |now: Timestamp| server.request(&body, now);
+    let plan = server.retries();
+    for _ in 0..=plan.n_max {
         if post(&simulation, &ended.id, build).await {
             return;
         }
-        tokio::time::sleep(pace.shorten_to(delay, SHORTEST_PROCESSING)).await;
+        tokio::time::sleep(pace.shorten_to(plan.delay, SHORTEST_PROCESSING)).await;
     }
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
@@ -67,6 +69,7 @@ pub async fn create(
     let call = Call {
         id: simulation.clock.new_uuid().to_string(),
         number,
+        name: wish["name"].as_str().map(str::to_owned),
         format,
         overrides: wish["assistantOverrides"].clone(),
         created_at: simulation.now(),
@@ -136,19 +139,75 @@ pub async fn show(
     Ok(Json(report::call(&simulation, &call)))
 }
 
+/// `PATCH /call/{id}`: the name is all that can be changed.
+pub async fn rename(
+    State(simulation): State<Arc<Simulation>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(change): Json<Value>,
+) -> Answer<Json<Value>> {
+    check_key(&simulation.config, &headers)?;
+    let others = change.as_object().into_iter().flat_map(|it| it.keys());
+    let others: Vec<String> = others
+        .filter(|name| *name != "name")
+        .map(|name| format!("property {name} should not exist"))
+        .collect();
+    if !others.is_empty() {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, others));
+    }
+    let name = change["name"].as_str().map(str::to_owned);
+    let call = simulation.vapi.rename(&id, name);
+    let call = call.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "Call Not Found."))?;
+    Ok(Json(report::call(&simulation, &call)))
+}
+
+/// Which calls a list is to have.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Filter {
+    id: Option<String>,
+    assistant_id: Option<String>,
+    limit: Option<usize>,
+    created_at_gt: Option<Timestamp>,
+    created_at_ge: Option<Timestamp>,
+    created_at_lt: Option<Timestamp>,
+    created_at_le: Option<Timestamp>,
+}
+
+/// As many as the service shows at a time unless asked for more, and at most.
+const USUAL_LIMIT: usize = 100;
+const MOST: usize = 1_000;
+
+impl Filter {
+    fn takes(&self, simulation: &Simulation, call: &Call) -> bool {
+        let at = call.created_at;
+        let assistant_id = &simulation.config.vapi_assistant_id;
+        self.id.as_ref().is_none_or(|id| *id == call.id)
+            && self
+                .assistant_id
+                .as_ref()
+                .is_none_or(|id| id == assistant_id)
+            && self.created_at_gt.is_none_or(|limit| at > limit)
+            && self.created_at_ge.is_none_or(|limit| at >= limit)
+            && self.created_at_lt.is_none_or(|limit| at < limit)
+            && self.created_at_le.is_none_or(|limit| at <= limit)
+    }
+}
+
 /// `GET /call`: newest first.
 pub async fn list(
     State(simulation): State<Arc<Simulation>>,
+    Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer<Json<Vec<Value>>> {
     check_key(&simulation.config, &headers)?;
     let calls = simulation.vapi.all();
-    Ok(Json(
-        calls
-            .iter()
-            .map(|call| report::call(&simulation, call))
-            .collect(),
-    ))
+    let calls = calls.iter().filter(|call| filter.takes(&simulation, call));
+    let limit = filter.limit.unwrap_or(USUAL_LIMIT).min(MOST);
+    let shown = calls
+        .take(limit)
+        .map(|call| report::call(&simulation, call));
+    Ok(Json(shown.collect()))
 }
 
 /// `GET /assistant/{id}`.
@@ -163,6 +222,8 @@ pub async fn show_assistant(
     Ok(Json(json!({
         "id": id,
         "orgId": report::ORGANISATION,
+        "createdAt": simulation.began_at,
+        "updatedAt": simulation.began_at,
         "name": agent.name,
         "firstMessage": agent.first_message,
         "model": {

@@ -1,11 +1,7 @@
 //! A call's socket: greeting, listening, replying, being interrupted, ending. Binary messages are audio,
 //! texts are everything else.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -15,17 +11,18 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, Interval, interval, sleep_until, timeout};
+use tokio::time::{Interval, interval, sleep_until, timeout};
 
-use super::{Call, Line, report};
+use super::{Call, Line, report, server};
 use crate::sim::{
     agent::{
         dialogue::Dialogue,
         hearing::{Heard, Hearing},
         plan::{
-            CRASH_AFTER, SHORTEST_CRASH, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT, THINKING_TIME,
-            TURN_TIMEOUT,
+            Agenda, CRASH_AFTER, SHORTEST_CRASH, SHORTEST_THINKING, SHORTEST_TURN_TIMEOUT,
+            THINKING_TIME, TURN_TIMEOUT,
         },
         voice,
     },
@@ -34,6 +31,10 @@ use crate::sim::{
     simulation::Simulation,
     tone::{SILENCE, Saying},
 };
+
+/// The kinds of messages that the call's server is told too.
+const STATUS: &str = "status-update";
+const TOOLS: &str = "tool-calls";
 
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 /// A client that sends no audio for this long is not there.
@@ -76,7 +77,9 @@ async fn converse(simulation: Arc<Simulation>, call: Call, socket: WebSocket) {
     facts.closed_at = Some(now);
     simulation.ledger.conversation_changed(facts);
     call.ended = Some((now, reason.to_owned()));
-    simulation.vapi.save(call.clone());
+    simulation.vapi.save_talk(&call);
+    let ended = json!({"status": "ended", "endedReason": reason});
+    server::tell(&simulation, &call, STATUS, &ended);
     simulation.spawn(report::post_when_done(simulation.clone(), call));
 }
 
@@ -102,13 +105,15 @@ struct Talk {
     facts: ConversationFacts,
     hearing: Hearing,
     dialogue: Dialogue,
-    plans: BTreeMap<Plan, Instant>,
+    plans: Agenda<Plan>,
     frames: Interval,
     utterance: Vec<u8>,
     /// What is still to be heard of what is being said.
     unheard: VecDeque<u8>,
-    /// What is being said.
-    saying: Option<String>,
+    /// What is being said, and since when.
+    saying: Option<(String, Timestamp)>,
+    /// When the caller last began to speak.
+    caller_began_at: Timestamp,
     is_last: bool,
     turn: u64,
     /// Tools that it is still to use, and the one of which nothing was heard yet.
@@ -145,11 +150,12 @@ impl Talk {
         Self {
             hearing: Hearing::new(call.format, simulation.pace),
             dialogue: Dialogue::new(simulation.chance, call.number, agent.turns),
-            plans: BTreeMap::new(),
+            plans: Agenda::new(simulation.pace),
             frames: interval(FRAME),
             utterance: voice::utterance(call.format, simulation.pace),
             unheard: VecDeque::new(),
             saying: None,
+            caller_began_at: simulation.now(),
             is_last: false,
             turn: 0,
             tools: agent.tools.iter().cloned().collect(),
@@ -165,12 +171,12 @@ impl Talk {
         self.begin().await?;
         let stop = self.simulation.stop.clone();
         loop {
-            let (plan, at) = self.next_plan();
+            let (plan, at) = self.plans.soonest();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err("worker-shutdown"),
                 () = sleep_until(at) => {
-                    self.plans.remove(&plan);
+                    self.plans.cancel(plan);
                     self.carry_out(plan).await?;
                 }
                 received = self.socket.recv() => match received {
@@ -184,43 +190,28 @@ impl Talk {
 
     async fn begin(&mut self) -> Step {
         let seconds = self.call.overrides["maxDurationSeconds"].as_u64();
-        self.plan(
+        self.plans.after(
             Plan::ReachMaxDuration,
             Duration::from_secs(seconds.unwrap_or(600)),
         );
-        self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
+        self.plans.after(Plan::GiveUpOnClient, CLIENT_SILENCE);
         let draw = self
             .simulation
             .chance
             .about(&["vapi crashes", &self.call.number.to_string()]);
         if draw.happens(self.simulation.faults().vapi_crashes) {
-            self.plan_shortened(Plan::Crash, CRASH_AFTER, SHORTEST_CRASH);
+            self.plans
+                .shortened(Plan::Crash, CRASH_AFTER, SHORTEST_CRASH);
         }
-        self.tell("status-update", json!({"status": "in-progress"}))
-            .await?;
+        let up = json!({"status": "in-progress"});
+        server::tell(&self.simulation, &self.call, STATUS, &up);
+        self.tell(STATUS, up).await?;
         let greeting = self.facts.first_message.clone();
         if greeting.is_empty() {
             Ok(())
         } else {
             self.say(greeting).await
         }
-    }
-
-    fn plan(&mut self, plan: Plan, after: Duration) {
-        self.plans.insert(plan, Instant::now() + after);
-    }
-
-    fn plan_shortened(&mut self, plan: Plan, lifelike: Duration, floor: Duration) {
-        let after = self.simulation.pace.shorten_to(lifelike, floor);
-        self.plan(plan, after);
-    }
-
-    fn next_plan(&self) -> (Plan, Instant) {
-        self.plans
-            .iter()
-            .min_by_key(|(_, at)| **at)
-            .map(|(plan, at)| (*plan, *at))
-            .expect("the end of the longest call is always planned")
     }
 
     async fn carry_out(&mut self, plan: Plan) -> Step {
@@ -240,7 +231,7 @@ impl Talk {
 
     async fn say(&mut self, text: String) -> Step {
         self.unheard.extend(&self.utterance);
-        self.saying = Some(text);
+        self.saying = Some((text, self.simulation.now()));
         self.speech_update("assistant", "started").await
     }
 
@@ -252,29 +243,30 @@ impl Talk {
         frame.resize(n_bytes, silence(self.call.format));
         self.send(Message::Binary(frame.into())).await?;
         if self.unheard.is_empty()
-            && let Some(text) = self.saying.take()
+            && let Some((text, since)) = self.saying.take()
         {
-            self.has_said(&text).await?;
+            self.has_said(&text, since).await?;
             if self.is_last {
                 return Err("assistant-ended-call");
             }
-            self.plan_shortened(Plan::Reply, TURN_TIMEOUT, SHORTEST_TURN_TIMEOUT);
+            self.plans
+                .shortened(Plan::Reply, TURN_TIMEOUT, SHORTEST_TURN_TIMEOUT);
         }
         Ok(())
     }
 
-    async fn has_said(&mut self, text: &str) -> Step {
+    async fn has_said(&mut self, text: &str, since: Timestamp) -> Step {
         self.facts.agent_lines += 1;
         self.speech_update("assistant", "stopped").await?;
         self.transcript("assistant", "final", text).await?;
-        self.note(false, text);
+        self.note(false, text, since);
         Ok(())
     }
 
     async fn receive(&mut self, received: Message) -> Step {
         match received {
             Message::Binary(audio) => {
-                self.plan(Plan::GiveUpOnClient, CLIENT_SILENCE);
+                self.plans.after(Plan::GiveUpOnClient, CLIENT_SILENCE);
                 self.listen(&audio).await
             }
             Message::Text(text) => self.obey(&text).await,
@@ -333,16 +325,18 @@ impl Talk {
 
     async fn use_tool(&mut self, name: String, arguments: &Value) -> Step {
         let id = self.simulation.new_sid("call_");
-        let function = json!({"name": name, "arguments": arguments});
+        let function = json!({"name": name, "arguments": arguments.to_string()});
         let calls = json!([{"id": id, "type": "function", "function": function}]);
         let call = json!({"toolCallList": calls, "toolWithToolCallList": []});
         self.tool_in_use = Some(name);
-        self.tell("tool-calls", call).await
+        server::tell(&self.simulation, &self.call, TOOLS, &call);
+        self.tell(TOOLS, call).await
     }
 
     fn reply_soon(&mut self) {
         if !self.is_last {
-            self.plan_shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
+            self.plans
+                .shortened(Plan::Reply, THINKING_TIME, SHORTEST_THINKING);
         }
     }
 
@@ -362,16 +356,17 @@ impl Talk {
 
     /// The caller begins to speak: waits for them, and stops talking if need be.
     async fn fall_silent(&mut self) -> Step {
-        self.plans.remove(&Plan::Reply);
+        self.plans.cancel(Plan::Reply);
         self.turn += 1;
         self.speech_update("user", "started").await?;
-        if let Some(text) = self.saying.take() {
-            self.be_interrupted(&text).await?;
+        self.caller_began_at = self.simulation.now();
+        if let Some((text, since)) = self.saying.take() {
+            self.be_interrupted(&text, since).await?;
         }
         self.transcript("user", "partial", "...").await
     }
 
-    async fn be_interrupted(&mut self, text: &str) -> Step {
+    async fn be_interrupted(&mut self, text: &str, since: Timestamp) -> Step {
         self.facts.interruptions += 1;
         self.is_last = false;
         self.tell("user-interrupted", json!({"turnId": self.turn.to_string()}))
@@ -383,13 +378,13 @@ impl Talk {
         self.unheard.clear();
         let half = text.char_indices().nth(text.chars().count() / 2);
         let heard = text[..half.map_or(0, |(index, _)| index)].trim().to_owned();
-        self.has_said(&heard).await
+        self.has_said(&heard, since).await
     }
 
     /// The caller has said `text`: notes it and thinks about a reply.
     async fn hear_out(&mut self, text: &str) -> Step {
         self.facts.user_lines += 1;
-        self.note(true, text);
+        self.note(true, text, self.caller_began_at);
         self.transcript("user", "final", text).await?;
         self.speech_update("user", "stopped").await?;
         let output = json!({"messages": [], "messagesOpenAIFormatted": []});
@@ -409,10 +404,14 @@ impl Talk {
         self.use_tool("do_not_call".to_owned(), &arguments).await
     }
 
-    fn note(&mut self, is_of_user: bool, text: &str) {
-        let text = text.to_owned();
-        self.call.lines.push(Line { is_of_user, text });
-        self.simulation.vapi.save(self.call.clone());
+    fn note(&mut self, is_of_user: bool, text: &str, began_at: Timestamp) {
+        self.call.lines.push(Line {
+            is_of_user,
+            text: text.to_owned(),
+            began_at,
+            ended_at: self.simulation.now(),
+        });
+        self.simulation.vapi.save_talk(&self.call);
         self.simulation
             .ledger
             .conversation_changed(self.facts.clone());
@@ -448,7 +447,7 @@ impl Talk {
         let ended = json!({"status": "ended", "endedReason": reason});
         let closing = async {
             // Who is gone is not told.
-            let _ = self.tell("status-update", ended).await;
+            let _ = self.tell(STATUS, ended).await;
             let frame = CloseFrame {
                 code: 1000,
                 reason: "".into(),

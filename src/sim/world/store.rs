@@ -3,6 +3,8 @@
 //! What is under it is a real store. Each write is shown to the auditors at the moment it is made,
 //! whether or not its maker ever learns of it.
 
+mod people;
+
 use std::{collections::BTreeMap, future::Future, num::NonZeroU32, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -13,31 +15,25 @@ use crate::{
     domain::{
         Timestamp,
         access::{Session, User},
-        audience::{Import, NewEnrollment, RejectedRow},
+        audience::NewEnrollment,
         campaign::Campaign,
-        contact::Contact,
         enrollment::{CallRecord, Enrollment, Progress},
-        erasure::Identity,
         event::{Event, StoredEvent},
         halt::{Halt, HaltScope, Halts},
-        holiday::Holidays,
         ids::{
-            AttemptId, CallSid, CampaignId, ContactId, ConversationId, EnrollmentId, ImportId,
-            NodeId, PlaceKey, SessionId, SuppressionId, TenantId, UserId,
+            AttemptId, CallSid, CampaignId, ConversationId, EnrollmentId, NodeId, PlaceKey,
+            SessionId, TenantId, UserId,
         },
         pacing::Usage,
         phone::PhoneNumber,
-        register::RegisterName,
         rules::Rule,
-        suppression::{Subject, Suppression},
         web_tool::{ToolName, WebTool},
     },
     store::{
         Accounts, CallFilter, CallTotals, CallerUsage, CampaignFilter, Campaigns, ClaimRequest,
-        Commit, Contacts, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing,
-        Figures, Imports, InCampaign, Inbox, InboxEntry, Installation, Lift, Outlook, Page,
-        PageRequest, People, Store, StoreError, StoreResult, SuppressionEntry, Suppressions,
-        TenantRules, WaitingGroup, WebTools,
+        Commit, Deployment, Dispatch, EnrollmentFilter, Enrollments, Events, Fencing, Figures,
+        InCampaign, Inbox, InboxEntry, Installation, Outlook, Page, PageRequest, Store, StoreError,
+        StoreResult, WaitingGroup, WebTools,
     },
 };
 
@@ -424,155 +420,6 @@ impl Figures for FaultyStore {
 }
 
 #[async_trait]
-impl Contacts for FaultyStore {
-    async fn find_contact(&self, tenant: TenantId, id: ContactId) -> StoreResult<Option<Contact>> {
-        self.run(Read, self.inner.find_contact(tenant, id)).await
-    }
-
-    async fn contacts_of(&self, tenant: TenantId, ids: &[ContactId]) -> StoreResult<Vec<Contact>> {
-        self.run(Read, self.inner.contacts_of(tenant, ids)).await
-    }
-
-    async fn contacts_by_phone(
-        &self,
-        tenant: TenantId,
-        phones: &[PhoneNumber],
-    ) -> StoreResult<Vec<Contact>> {
-        self.run(Read, self.inner.contacts_by_phone(tenant, phones))
-            .await
-    }
-}
-
-#[async_trait]
-impl People for FaultyStore {
-    async fn contacts_by_email(&self, tenant: TenantId, email: &str) -> StoreResult<Vec<Contact>> {
-        self.run(Read, self.inner.contacts_by_email(tenant, email))
-            .await
-    }
-
-    async fn enrollments_with(
-        &self,
-        tenant: TenantId,
-        phone: &PhoneNumber,
-    ) -> StoreResult<Vec<Enrollment>> {
-        self.run(Read, self.inner.enrollments_with(tenant, phone))
-            .await
-    }
-
-    async fn rejected_about(
-        &self,
-        tenant: TenantId,
-        person: &Identity,
-    ) -> StoreResult<Vec<(ImportId, RejectedRow)>> {
-        self.run(Read, self.inner.rejected_about(tenant, person))
-            .await
-    }
-
-    async fn replace_events(&self, events: &[StoredEvent]) -> StoreResult<()> {
-        self.run(Write, self.inner.replace_events(events)).await
-    }
-
-    async fn erase_signals(&self, tenant: TenantId, attempts: &[AttemptId]) -> StoreResult<()> {
-        self.run(Write, self.inner.erase_signals(tenant, attempts))
-            .await
-    }
-
-    async fn forget_person(&self, tenant: TenantId, person: &Identity) -> StoreResult<()> {
-        self.run(Write, self.inner.forget_person(tenant, person))
-            .await
-    }
-}
-
-#[async_trait]
-impl Suppressions for FaultyStore {
-    async fn add_suppressions(&self, entries: &[Suppression]) -> StoreResult<u64> {
-        self.run(Write, async {
-            let n_new = self.inner.add_suppressions(entries).await?;
-            self.check(&Step::Suppressed { entries });
-            Ok(n_new)
-        })
-        .await
-    }
-
-    async fn suppressions_of(
-        &self,
-        tenant: TenantId,
-        subjects: &[Subject],
-    ) -> StoreResult<Vec<Suppression>> {
-        self.run(Read, self.inner.suppressions_of(tenant, subjects))
-            .await
-    }
-
-    async fn list_suppressions(
-        &self,
-        tenant: TenantId,
-        search: Option<&str>,
-        page: &PageRequest,
-    ) -> StoreResult<Page<SuppressionEntry>> {
-        self.run(Read, self.inner.list_suppressions(tenant, search, page))
-            .await
-    }
-
-    async fn lift_suppression(
-        &self,
-        tenant: TenantId,
-        id: SuppressionId,
-        lift: &Lift,
-    ) -> StoreResult<bool> {
-        self.run(Write, self.inner.lift_suppression(tenant, id, lift))
-            .await
-    }
-
-    async fn tenant_rules(&self, tenant: TenantId) -> StoreResult<TenantRules> {
-        self.run(Read, self.inner.tenant_rules(tenant)).await
-    }
-
-    async fn save_holidays(&self, tenant: TenantId, holidays: &Holidays) -> StoreResult<()> {
-        self.run(Write, self.inner.save_holidays(tenant, holidays))
-            .await
-    }
-
-    async fn keep_salt(&self, tenant: TenantId, salt: &str) -> StoreResult<String> {
-        self.run(Write, self.inner.keep_salt(tenant, salt)).await
-    }
-
-    async fn save_register_copy(
-        &self,
-        tenant: TenantId,
-        register: &RegisterName,
-        taken_at: Timestamp,
-    ) -> StoreResult<()> {
-        let saving = self.inner.save_register_copy(tenant, register, taken_at);
-        self.run(Write, saving).await
-    }
-}
-
-#[async_trait]
-impl WebTools for FaultyStore {
-    async fn list_web_tools(&self, tenant: TenantId) -> StoreResult<Vec<WebTool>> {
-        self.run(Read, self.inner.list_web_tools(tenant)).await
-    }
-
-    async fn find_web_tool(
-        &self,
-        tenant: TenantId,
-        name: &ToolName,
-    ) -> StoreResult<Option<WebTool>> {
-        self.run(Read, self.inner.find_web_tool(tenant, name)).await
-    }
-
-    async fn save_web_tool(&self, tenant: TenantId, tool: &WebTool) -> StoreResult<()> {
-        self.run(Write, self.inner.save_web_tool(tenant, tool))
-            .await
-    }
-
-    async fn delete_web_tool(&self, tenant: TenantId, name: &ToolName) -> StoreResult<bool> {
-        self.run(Write, self.inner.delete_web_tool(tenant, name))
-            .await
-    }
-}
-
-#[async_trait]
 impl Inbox for FaultyStore {
     async fn receive(&self, entry: &InboxEntry) -> StoreResult<bool> {
         self.run(Write, self.inner.receive(entry)).await
@@ -642,37 +489,6 @@ impl Events for FaultyStore {
 }
 
 #[async_trait]
-impl Imports for FaultyStore {
-    async fn save_import(&self, import: &Import) -> StoreResult<()> {
-        self.run(Write, self.inner.save_import(import)).await
-    }
-
-    async fn find_import(&self, tenant: TenantId, id: ImportId) -> StoreResult<Option<Import>> {
-        self.run(Read, self.inner.find_import(tenant, id)).await
-    }
-
-    async fn add_rejected(
-        &self,
-        tenant: TenantId,
-        import: ImportId,
-        rows: &[RejectedRow],
-    ) -> StoreResult<()> {
-        self.run(Write, self.inner.add_rejected(tenant, import, rows))
-            .await
-    }
-
-    async fn list_rejected(
-        &self,
-        tenant: TenantId,
-        import: ImportId,
-        page: &PageRequest,
-    ) -> StoreResult<Page<RejectedRow>> {
-        self.run(Read, self.inner.list_rejected(tenant, import, page))
-            .await
-    }
-}
-
-#[async_trait]
 impl Installation for FaultyStore {
     async fn deployment(&self) -> StoreResult<Option<Deployment>> {
         self.run(Read, self.inner.deployment()).await
@@ -695,6 +511,31 @@ impl Installation for FaultyStore {
             Ok(())
         })
         .await
+    }
+}
+
+#[async_trait]
+impl WebTools for FaultyStore {
+    async fn list_web_tools(&self, tenant: TenantId) -> StoreResult<Vec<WebTool>> {
+        self.run(Read, self.inner.list_web_tools(tenant)).await
+    }
+
+    async fn find_web_tool(
+        &self,
+        tenant: TenantId,
+        name: &ToolName,
+    ) -> StoreResult<Option<WebTool>> {
+        self.run(Read, self.inner.find_web_tool(tenant, name)).await
+    }
+
+    async fn save_web_tool(&self, tenant: TenantId, tool: &WebTool) -> StoreResult<()> {
+        self.run(Write, self.inner.save_web_tool(tenant, tool))
+            .await
+    }
+
+    async fn delete_web_tool(&self, tenant: TenantId, name: &ToolName) -> StoreResult<bool> {
+        self.run(Write, self.inner.delete_web_tool(tenant, name))
+            .await
     }
 }
 

@@ -31,6 +31,9 @@ pub enum StreamError {
     /// A stream or call name that is none.
     #[error("the frame has a bad identifier: {0}")]
     Id(#[from] IdError),
+    /// Audio that is no base64: passed on as it stands it would end its text there.
+    #[error("the frame's audio is not base64")]
+    Audio,
     /// The stream is not mu-law, 8 kHz, one channel.
     #[error("the stream's audio is {0}, not audio/x-mulaw at 8000 Hz")]
     Format(String),
@@ -122,6 +125,9 @@ fn audio(media: Media<'_>) -> Result<Option<FromCallee>, StreamError> {
         return Ok(None);
     }
     let payload = media.payload.ok_or(StreamError::Missing("media.payload"))?;
+    if !json::is_plain(&payload) {
+        return Err(StreamError::Audio);
+    }
     let has_sound = !payload.is_empty();
     Ok(has_sound.then(|| FromCallee::Audio(payload.into_owned())))
 }
@@ -411,6 +417,12 @@ mod tests {
         }
         let outbound = r#"{"event":"media","media":{"track":"outbound","payload":"f39/"}}"#;
         assert_eq!(plain_audio(outbound), None);
+    }
+
+    #[test]
+    fn audio_that_would_end_its_text_where_it_is_passed_on_is_refused() {
+        let frame = r#"{"event":"media","media":{"track":"inbound","payload":"ab\"}"}}"#;
+        assert!(matches!(super::read(frame), Err(StreamError::Audio)));
     }
 
     // proves F-30

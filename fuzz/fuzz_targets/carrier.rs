@@ -1,0 +1,11 @@
+//! Twilio's media stream: one message per line.
+#![no_main]
+
+#[path = "../feed.rs"]
+mod feed;
+
+use feed::{Line, messages};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    messages(Line::Carrier, bytes);
+});

@@ -1,0 +1,11 @@
+//! A conversation with ElevenLabs: one message per line.
+#![no_main]
+
+#[path = "../feed.rs"]
+mod feed;
+
+use feed::{Line, messages};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    messages(Line::ElevenLabs, bytes);
+});
