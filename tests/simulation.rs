@@ -69,6 +69,18 @@ fn no_promise_breaks_in_any_world() {
     nothing_breaks("maps", seeds(200), in_maps);
 }
 
+// proves F-11
+#[test]
+fn a_world_that_broke_a_promise_once_holds() {
+    // A node took over whose predecessor's last request had left late.
+    let size = Size {
+        people: (200, 200),
+        campaigns: 1,
+    };
+    let world = world::run(84, size, in_maps(), false);
+    assert_eq!(world.violation, None, "\n{world}");
+}
+
 // proves F-91, F-92
 #[test]
 fn no_promise_breaks_on_the_embedded_store() {

@@ -40,8 +40,6 @@ use crate::{
         enrollment::CallRecord,
         event::{Event, EventKind, Moment},
         ids::AttemptId,
-        mute::Mute,
-        signal::{Signal, SignalKind},
     },
 };
 
@@ -133,7 +131,7 @@ fn too_many() -> ApiError {
 }
 
 /// A call's operators, if its talk is here.
-fn reach(state: &ApiState, call: &CallRecord) -> ApiResult<Operators> {
+pub(super) fn reach(state: &ApiState, call: &CallRecord) -> ApiResult<Operators> {
     let refused = |code, detail| ApiError::new(StatusCode::CONFLICT, code, detail);
     let attempt = &call.attempt;
     if !matches!(attempt.state, AttemptState::Connected { .. }) {
@@ -289,62 +287,6 @@ pub async fn hint(
     operators.hint(text.to_owned()).await.map_err(not_told)?;
     keep(&state, caller, &call, by, text).await;
     let call = calls::load(&state, caller, id).await?;
-    let events = state.engine.store().call_events(caller.tenant, id).await?;
-    Ok(Json(CallDetail::new(&call, &events)))
-}
-
-/// Mutes the agent of a live call: the callee hears nothing of it from now on, and what the carrier had
-/// of its speech is cleared.
-///
-/// The agent goes on to hear the callee, to be told hints and to use its tools; it may end the call. It
-/// is on the call's timeline with who did it. An agent that is muted already stays so. 409 `notLive` before
-/// and after the talk, 409 `notHere` when this process does not have its audio.
-#[utoipa::path(post, path = "/calls/{id}/mute", tag = "calls", params(("id" = String, Path)),
-    responses((status = 200, body = CallDetail), (status = 403), (status = 404), (status = 409)))]
-pub async fn mute(
-    Manager(caller): Manager,
-    State(state): State<ApiState>,
-    Id(id): Id<AttemptId>,
-) -> ApiResult<Json<CallDetail>> {
-    set_muted(&state, caller, id, true).await
-}
-
-/// Lets a muted agent be heard again, from what it says next.
-///
-/// 409 as for `mute`.
-#[utoipa::path(post, path = "/calls/{id}/unmute", tag = "calls", params(("id" = String, Path)),
-    responses((status = 200, body = CallDetail), (status = 403), (status = 404), (status = 409)))]
-pub async fn unmute(
-    Manager(caller): Manager,
-    State(state): State<ApiState>,
-    Id(id): Id<AttemptId>,
-) -> ApiResult<Json<CallDetail>> {
-    set_muted(&state, caller, id, false).await
-}
-
-async fn set_muted(
-    state: &ApiState,
-    caller: Caller,
-    id: AttemptId,
-    is_on: bool,
-) -> ApiResult<Json<CallDetail>> {
-    let call = calls::load(state, caller, id).await?;
-    let operators = reach(state, &call)?;
-    let by = name_of(&caller, state).await?;
-    operators
-        .mute(is_on)
-        .await
-        .map_err(|over| ApiError::new(StatusCode::CONFLICT, "notLive", over.to_string()))?;
-    if call.attempt.facts.is_muted() != is_on {
-        let at = state.engine.clock().now();
-        let signal = Signal {
-            sid: call.attempt.state.sid().cloned(),
-            at,
-            kind: SignalKind::Muted(Mute { is_on, by, at }),
-        };
-        media::tell_of(&state.engine, caller.tenant, id, signal).await;
-    }
-    let call = calls::load(state, caller, id).await?;
     let events = state.engine.store().call_events(caller.tenant, id).await?;
     Ok(Json(CallDetail::new(&call, &events)))
 }

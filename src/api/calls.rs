@@ -12,20 +12,15 @@ use super::{
     auth::{Caller, Manager},
     campaigns,
     error::{ApiError, ApiResult},
-    extract::{Body, Id, List, Params, page_request},
-    policy::number,
+    extract::{Id, List, Params, page_request},
 };
 use crate::{
-    bridge::Operators,
     domain::{
-        attempt::Party,
         enrollment::CallRecord,
         event::{EventKind, Latency, StoredEvent},
         ids::{AttemptId, CampaignId},
         report::AgentReport,
-        transfer::TransferRefused,
     },
-    engine::TransferError,
     realtime::payload::{self, CallView, TimelineView, TranscriptView},
     store::CallFilter,
 };
@@ -245,78 +240,6 @@ fn transcript(events: &[StoredEvent]) -> Vec<TranscriptView> {
     }
     lines.sort_by_key(|line| line.turn);
     lines
-}
-
-/// To whom a call is transferred.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TransferBody {
-    /// The number of the person who takes the call, in the form +12025550100; the campaign's without it.
-    to: Option<String>,
-}
-
-/// Has the callee connected with a person; the agent is left. What became of it is on the call.
-///
-/// The agent is muted as soon as this is asked for, where this process has the call's audio, and heard
-/// again if the carrier does not take the request.
-#[utoipa::path(post, path = "/calls/{id}/transfer", tag = "calls", params(("id" = String, Path)),
-    request_body = TransferBody,
-    responses((status = 202, body = CallView), (status = 404), (status = 409), (status = 422), (status = 502)))]
-pub async fn transfer(
-    Manager(caller): Manager,
-    State(state): State<ApiState>,
-    Id(id): Id<AttemptId>,
-    Body(body): Body<TransferBody>,
-) -> ApiResult<(StatusCode, Json<CallView>)> {
-    let call = load(&state, caller, id).await?;
-    let to = body.to.as_deref().map(|text| number("/to", text));
-    let (by, to) = (Party::Operator, to.transpose()?);
-    let transferred = async {
-        let engine = &state.engine;
-        engine.may_transfer(caller.tenant, id, to.as_ref()).await?;
-        let muted = Muted::begin(&state, &call).await;
-        let transferred = engine.transfer(caller.tenant, id, by, to).await;
-        if transferred.is_err() {
-            muted.end().await;
-        }
-        transferred
-    };
-    transferred.await.map_err(|error| match error {
-        TransferError::Refused(TransferRefused::Nobody) => {
-            ApiError::field("/to", "missing", "the campaign has no number of its own")
-        }
-        TransferError::Refused(refused) => {
-            ApiError::new(StatusCode::CONFLICT, "notAllowed", refused.to_string())
-        }
-        error @ TransferError::Carrier => {
-            ApiError::new(StatusCode::BAD_GATEWAY, "carrier", error.to_string())
-        }
-        TransferError::Engine(error) => error.into(),
-    })?;
-    let call = load(&state, caller, id).await?;
-    Ok((StatusCode::ACCEPTED, Json(CallView::from(&call))))
-}
-
-/// A call whose agent is not to talk on while the carrier takes the call away from it.
-struct Muted(Option<Operators>);
-
-impl Muted {
-    async fn begin(state: &ApiState, call: &CallRecord) -> Self {
-        let is_heard = !call.attempt.facts.is_muted();
-        let operators = state.media.operators(call.attempt.id);
-        let operators = operators.filter(|_| is_heard);
-        if let Some(operators) = &operators {
-            // A talk that is just over has nobody to mute.
-            operators.mute(true).await.ok();
-        }
-        Self(operators)
-    }
-
-    async fn end(self) {
-        if let Some(operators) = self.0 {
-            operators.mute(false).await.ok();
-        }
-    }
 }
 
 /// Asks for a call to be ended. The carrier's callback confirms it.

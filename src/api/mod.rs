@@ -29,6 +29,7 @@ mod recording;
 mod reports;
 mod settings;
 mod suppressions;
+mod take_over;
 pub mod vault;
 pub mod web_tools;
 
@@ -152,10 +153,10 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(calls::hang_up))
         .routes(routes!(attend::listen))
         .routes(routes!(attend::hint))
-        .routes(routes!(attend::mute))
-        .routes(routes!(attend::unmute))
+        .routes(routes!(take_over::mute))
+        .routes(routes!(take_over::unmute))
         .routes(routes!(recording::get))
-        .routes(routes!(calls::transfer))
+        .routes(routes!(take_over::transfer))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))
         .routes(routes!(suppressions::registers))

@@ -102,8 +102,8 @@ enum Hearing {
     Open,
     /// An operator muted the agent; of this turn something was not heard.
     Muted { lost_turn: Option<u64> },
-    /// It was muted, and is not any more.
-    Reopened,
+    /// It was muted, and is not any more since then.
+    Reopened { at: Instant },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +267,7 @@ impl Call {
         self.hearing = Hearing::Muted {
             lost_turn: Some(turn),
         };
+        self.latency.unheard(turn);
         self.cut_short(&BTreeSet::from([turn]), out);
     }
 
@@ -285,7 +286,7 @@ impl Call {
         self.hearing = if is_on {
             Hearing::Muted { lost_turn: None }
         } else {
-            Hearing::Reopened
+            Hearing::Reopened { at: now }
         };
         let Some(turn) = self.latest_turn else {
             return;
@@ -293,6 +294,7 @@ impl Call {
         let cut = self.playback.interrupt(turn, self.elapsed(now));
         if is_on {
             self.active_until = now;
+            self.latency.cleared(now);
             silence(out);
             self.cut_short(&cut, out);
         }
@@ -516,11 +518,17 @@ impl Call {
         let limits = &self.settings.limits;
         let first_words = limits
             .first_words
-            .filter(|_| self.agent_spoke_at.is_none() && self.hearing == Hearing::Open)
-            .map(|limit| {
-                let since = self.callee_spoke_at.unwrap_or(self.began);
-                let at = (since + limit).min(self.began + limit * 2);
-                (at, "the agent said nothing to the callee in time")
+            .filter(|_| self.agent_spoke_at.is_none())
+            .and_then(|limit| {
+                let at = match self.hearing {
+                    Hearing::Open => {
+                        let since = self.callee_spoke_at.unwrap_or(self.began);
+                        (since + limit).min(self.began + limit * 2)
+                    }
+                    Hearing::Reopened { at } => at + limit,
+                    Hearing::Muted { .. } => return None,
+                };
+                Some((at, "the agent said nothing to the callee in time"))
             });
         let silence = limits.silence.map(|limit| {
             let detail = "neither the agent nor the callee said anything for too long";

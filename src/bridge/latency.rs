@@ -48,6 +48,12 @@ impl Latency {
         voice_at.map(|voice_at| from.saturating_duration_since(voice_at))
     }
 
+    /// The agent answered, and nobody hears it.
+    pub fn unheard(&mut self, turn: u64) {
+        self.voice_at = None;
+        self.turn = Some(turn);
+    }
+
     /// What was still to be heard of the agent is heard no more.
     pub fn cleared(&mut self, now: Instant) {
         self.echo_until = self.echo_until.min(now + ECHO);
@@ -117,6 +123,16 @@ mod tests {
         latency.voice(began + ms(2_500));
         let answer = latency.speech(2, began + ms(2_900), began + ms(3_000));
         assert_eq!(answer, Some(ms(400)));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_hears_is_not_waited_for() {
+        let began = began();
+        let mut latency = greeted(began);
+        latency.voice(began + ms(2_000));
+        latency.unheard(2);
+        let later = latency.speech(3, began + ms(9_000), began + ms(9_500));
+        assert_eq!(later, None);
     }
 
     #[test]

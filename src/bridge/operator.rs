@@ -1,6 +1,8 @@
 //! What operators ask of a live call: to listen in, to tell its agent something, and to mute it.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 
 use super::{
     BridgeEvent, ToolAnswer,
@@ -54,6 +56,7 @@ pub enum HintRefused {
 #[derive(Debug, Clone)]
 pub struct Operators {
     requests: mpsc::Sender<OperatorRequest>,
+    muting: Arc<Mutex<()>>,
 }
 
 /// A call's connection to whoever began it.
@@ -94,7 +97,11 @@ impl Operators {
     /// The way to a call, and what is asked over it.
     pub fn new() -> (Self, mpsc::Receiver<OperatorRequest>) {
         let (requests, asked) = mpsc::channel(REQUESTS_WAITING);
-        (Self { requests }, asked)
+        let operators = Self {
+            requests,
+            muting: Arc::default(),
+        };
+        (operators, asked)
     }
 
     /// Listens in from now on. The ear hears nothing when the call is over.
@@ -111,6 +118,11 @@ impl Operators {
         self.requests.send(hint).await.ok();
         // A call that is over drops what it is asked.
         answered.await.unwrap_or(Err(HintRefused::Gone))
+    }
+
+    /// Held by whoever changes whether the agent is heard, until that is on record too.
+    pub async fn muting(&self) -> OwnedMutexGuard<()> {
+        self.muting.clone().lock_owned().await
     }
 
     /// Keeps the agent from being heard, or lets it be heard again. When this returns, what the carrier

@@ -44,14 +44,15 @@ impl Core {
         if before.is_none_or(|before| before.fencing != fencing) {
             info!(%tenant, fencing = fencing.0, "dispatching for tenant");
         }
-        let unbroken = before.filter(|before| fencing.0 <= before.fencing.0 + 1);
-        if before.is_some() && unbroken.is_none() {
+        // A lease that was given back is had at once, however old `now` is.
+        let since = since(before, fencing, self.now());
+        if before.is_some_and(|before| before.since != since) {
             // Another process dispatched in between, while this one was held up.
             self.close_book(tenant);
         }
         let lease = Lease {
             fencing,
-            since: unbroken.map_or(now, |before| before.since),
+            since,
             renew_at: now + ttl / 3,
             ends_at: now + ttl,
         };
@@ -115,5 +116,36 @@ impl Core {
         self.leases
             .lock()
             .expect("no code panics while it holds the leases")
+    }
+}
+
+/// Since when nobody else has dispatched, by the lease before and the number of this one, had at `now`. A
+/// lease that ran out and was taken again by the same process has the next number.
+fn since(before: Option<Lease>, fencing: Fencing, now: Timestamp) -> Timestamp {
+    let unbroken = before.filter(|before| fencing.0 <= before.fencing.0 + 1);
+    unbroken.map_or(now, |before| before.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    // proves F-11
+    #[test]
+    fn who_had_the_lease_in_between_is_told_by_its_number() {
+        let began = Timestamp::constant(1_760_000_000, 0);
+        let later = began + Duration::from_secs(9);
+        let before = Lease {
+            fencing: Fencing(7),
+            since: began,
+            renew_at: began + Duration::from_secs(1),
+            ends_at: began + Duration::from_secs(3),
+        };
+        assert_eq!(since(Some(before), Fencing(7), later), began, "renewed");
+        assert_eq!(since(Some(before), Fencing(8), later), began, "ran out");
+        assert_eq!(since(Some(before), Fencing(9), later), later, "another's");
+        assert_eq!(since(None, Fencing(8), later), later, "new or forgotten");
     }
 }

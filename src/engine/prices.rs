@@ -43,12 +43,21 @@ pub(super) async fn run(core: Arc<Core>) {
 /// One round over all tenants.
 async fn step(core: &Arc<Core>) -> EngineResult<()> {
     for tenant in core.store.list_tenants().await? {
-        while core.has_lease(tenant, core.now()) && core.ask_prices(tenant).await? {}
+        // One tenant's trouble must not hold up the others.
+        if let Err(error) = core.ask_all_prices(tenant).await {
+            warn!(%error, %tenant, "prices of a tenant's calls not asked for yet");
+        }
     }
     Ok(())
 }
 
 impl Core {
+    async fn ask_all_prices(&self, tenant: TenantId) -> EngineResult<()> {
+        let may_ask = || !self.stopped.is_cancelled() && self.has_lease(tenant, self.now());
+        while may_ask() && self.ask_prices(tenant).await? {}
+        Ok(())
+    }
+
     /// Asks for the prices that are due. Whether there may be more of them.
     async fn ask_prices(&self, tenant: TenantId) -> EngineResult<bool> {
         let filter = CallFilter {

@@ -2,7 +2,7 @@
 //! keeps them, or with a person's data.
 //!
 //! What is too old is found by the records, round by round, until the carrier has deleted it and that is
-//! on record: neither a restart nor a carrier that fails keeps a recording.
+//! on record: neither a restart nor a carrier that fails keeps a recording that is known.
 
 use std::{num::NonZeroU16, sync::Arc};
 
@@ -75,7 +75,10 @@ pub(super) async fn run(core: Arc<Core>) {
 async fn step(core: &Arc<Core>) -> EngineResult<()> {
     for tenant in core.store.list_tenants().await? {
         if core.has_lease(tenant, core.now()) {
-            core.delete_old_recordings(tenant).await?;
+            // One tenant's trouble must not hold up the others.
+            if let Err(error) = core.delete_old_recordings(tenant).await {
+                warn!(%error, %tenant, "old recordings of a tenant not looked for yet");
+            }
         }
     }
     Ok(())
@@ -104,7 +107,10 @@ impl Core {
             let campaigns = self.store.list_campaigns(tenant, &filter, &page).await?;
             for campaign in campaigns.items {
                 if let Some(days) = campaign.recording_days() {
-                    self.delete_older(tenant, campaign.id, days).await?;
+                    let deleted = self.delete_older(tenant, campaign.id, days).await;
+                    if let Err(error) = deleted {
+                        warn!(%error, campaign_id = %campaign.id, "old recordings not deleted yet");
+                    }
                 }
             }
             if campaigns.next.is_none() {

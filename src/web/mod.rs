@@ -114,7 +114,11 @@ impl WebClient {
     pub fn check(&self, text: &str) -> Result<Url, Forbidden> {
         let url = Url::parse(text).map_err(|_| Forbidden::Form)?;
         let is_plain_text = url.username().is_empty() && url.password().is_none();
-        if text.len() > MAX_URL || !url.has_host() || !is_plain_text || url.fragment().is_some() {
+        if url.as_str().len() > MAX_URL
+            || !url.has_host()
+            || !is_plain_text
+            || url.fragment().is_some()
+        {
             return Err(Forbidden::Form);
         }
         match url.scheme() {

@@ -14,7 +14,7 @@
 //! | `speech-update` `started` of the assistant | what follows is another turn, and not the rest of an interrupted one |
 //! | `speech-update`, others | ignored: their order says nothing, only audio proves speech |
 //! | `tool-calls` with our tools | what they ask for, answered by a message of the system's |
-//! | `tool-calls`, others | ignored: the tool's own server answers |
+//! | `tool-calls`, others | passed on: answered where the tenant has a tool of that name, else the tool's own server answers |
 //! | `hang` | logged: the assistant is slow to answer; nobody hung up |
 //! | `transfer-update` | logged: there is nobody to transfer to on this transport |
 //! | `conversation-update`, `model-output`, `voice-input`, `assistant.speechStarted` | ignored: the transcript says what was really said |
@@ -45,7 +45,7 @@ pub(super) enum ServerMessage {
     },
     UserInterrupted,
     AssistantStarted,
-    /// The assistant uses tools of ours.
+    /// The assistant uses tools: ours, the tenant's, or such as their own servers answer.
     ToolCalls(Vec<Result<ToolCall, ToolAnswer>>),
     /// The assistant is slow to answer.
     Slow,

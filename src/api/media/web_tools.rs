@@ -29,6 +29,10 @@ use crate::{
 /// How many uses of a call may be on their way at once.
 const AT_ONCE: usize = 4;
 
+/// How many uses of a call are kept count of, the refused ones included. An agent that goes on and on gets
+/// no more answers.
+const KEPT_AT_ONCE: usize = 32;
+
 /// The longest arguments, as JSON, in bytes.
 const MAX_ARGUMENTS: usize = 16 * 1024;
 
@@ -46,6 +50,7 @@ pub(super) struct Uses {
     answers: mpsc::Sender<ToolAnswer>,
     tasks: TaskTracker,
     permits: Arc<Semaphore>,
+    places: Arc<Semaphore>,
 }
 
 /// Why nothing came of a use.
@@ -74,11 +79,16 @@ impl Uses {
             answers,
             tasks,
             permits: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Arc::new(Semaphore::new(KEPT_AT_ONCE)),
         }
     }
 
     /// Begins a use. The agent is answered when there is something to say.
     pub fn begin(&self, id: String, name: ToolName, arguments: Value, is_shared: bool) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            warn!(tool = %name, "an agent uses too many tools at once; this use is passed over");
+            return;
+        };
         let permit = self.permits.clone().try_acquire_owned().ok();
         let used = Use {
             engine: self.engine.clone(),
@@ -91,10 +101,8 @@ impl Uses {
         };
         let answers = self.answers.clone();
         let using = async move {
-            if let Some(answer) = used.run(permit).await {
-                // The agent may be gone.
-                answers.send(answer).await.ok();
-            }
+            used.run(permit, &answers).await;
+            drop(place);
         };
         self.tasks.spawn(using.in_current_span());
     }
@@ -112,7 +120,7 @@ struct Use {
 }
 
 impl Use {
-    async fn run(self, permit: Option<OwnedSemaphorePermit>) -> Option<ToolAnswer> {
+    async fn run(self, permit: Option<OwnedSemaphorePermit>, answers: &mpsc::Sender<ToolAnswer>) {
         let began = Instant::now();
         let told = match self.find().await {
             Ok(Some(tool)) if permit.is_some() => self.ask(&tool).await,
@@ -121,7 +129,7 @@ impl Use {
                 "too many tools are in use; wait for their answers and try again",
             )),
             // Vapi has it served by whoever has it, and tells us only that it is used.
-            Ok(None) if self.is_shared => return None,
+            Ok(None) if self.is_shared => return,
             Ok(None) => {
                 let words = ToolError::unknown(self.name.as_str()).to_string();
                 Err(failure("there is no such tool", words))
@@ -132,18 +140,20 @@ impl Use {
         let (took, error) = (began.elapsed(), told.as_ref().err());
         info!(tool = %self.name, took_ms = took.as_millis(), error = error.map(|it| &it.what),
             "the agent used a tool of the tenant's");
-        self.keep(took, error.map(|failure| failure.what.clone()))
-            .await;
+        let error = error.map(|failure| failure.what.clone());
         let (text, is_error) = match told {
             Ok(words) => (words, false),
             Err(failure) => (failure.words, true),
         };
-        Some(ToolAnswer {
-            call: self.id,
+        let answer = ToolAnswer {
+            call: self.id.clone(),
             tool: self.name.to_string(),
             text,
             is_error,
-        })
+        };
+        // Somebody on the phone does not wait for records. The agent may be gone.
+        answers.send(answer).await.ok();
+        self.keep(took, error).await;
     }
 
     /// The tool as it is now: it may have been changed since the call began.

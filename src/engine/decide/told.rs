@@ -73,7 +73,7 @@ pub(super) fn told(
     decision
 }
 
-/// What follows from a verdict on who answered, which comes once. A carrier that waits to be told is
+/// What follows from a verdict on who answered. A carrier that waits to be told is
 /// told by the answer to its question.
 fn respond(
     snapshot: &Snapshot<'_>,
@@ -356,7 +356,7 @@ pub(super) fn check_at(snapshot: &Snapshot<'_>, attempt: &Attempt, now: Timestam
             let usual = (*since + length + timing.talk)
                 .min(now + timing.going_on)
                 .max(now + timing.look);
-            let verdict = verdict_missing_at(snapshot, attempt).filter(|at| *at > now);
+            let verdict = verdict_missing_at(snapshot, attempt).map(|at| at.max(now + timing.look));
             usual.min(verdict.unwrap_or(usual))
         }
         AttemptState::Dialing { .. } => {

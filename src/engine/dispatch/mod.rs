@@ -22,7 +22,7 @@ use begin::{Begun, LookAgain};
 use line::{Line, Ready};
 pub(super) use planned::PlannedStarts;
 
-use super::{Core, EngineError, EngineResult, TenantLimits};
+use super::{Core, EngineError, EngineResult, TenantLimits, perform::CHECK_AGAIN};
 use crate::{
     domain::{
         Timestamp,
@@ -133,12 +133,10 @@ impl Core {
         max(self.settings.horizon, min(wanted, LONGEST_HORIZON))
     }
 
-    /// When the request of another process's start may have left at the latest: within the send window,
-    /// and before its lease ended.
+    /// When the request of another process's start may have left at the latest.
     fn latest_departure(&self, tenant: TenantId, start: Timestamp) -> Timestamp {
-        let in_window = start + self.settings.send_window;
-        let taken_over = self.dispatches_since(tenant).unwrap_or(in_window);
-        max(start, min(in_window, taken_over))
+        let window = self.settings.send_window + CHECK_AGAIN;
+        planned::latest_departure(start, window, self.dispatches_since(tenant))
     }
 
     /// Remembers how long a round took; the time of a long one wears off.

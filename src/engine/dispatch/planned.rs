@@ -5,8 +5,10 @@
 //! that is 143 a second. So who plans remembers what it planned.
 
 use std::{
+    cmp::{max, min},
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::domain::{
@@ -44,10 +46,19 @@ impl PlannedStarts {
     }
 }
 
+/// When the request of another process's start left at the latest: within the time for which it may be
+/// late, and before dispatching was taken over.
+pub fn latest_departure(
+    start: Timestamp,
+    window: Duration,
+    taken_over: Option<Timestamp>,
+) -> Timestamp {
+    let in_window = start + window;
+    max(start, taken_over.map_or(in_window, |at| min(in_window, at)))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use uuid::Uuid;
 
     use super::*;
@@ -83,5 +94,16 @@ mod tests {
         assert_eq!(last_start_after(&planned, other, kept), kept + LATE);
         let later = kept + Duration::from_millis(1);
         assert_eq!(last_start_after(&planned, mine, later), later + LATE);
+    }
+    // proves F-11
+    #[test]
+    fn nobody_leaves_after_the_window_or_a_take_over() {
+        let ms = |n| NOW + Duration::from_millis(n);
+        let departed =
+            |taken_over: Option<Timestamp>| latest_departure(ms(1_000), 3 * LATE, taken_over);
+        assert_eq!(departed(Some(ms(1_400))), ms(1_400), "the lease had ended");
+        assert_eq!(departed(Some(ms(9_000))), ms(2_500), "the window had");
+        assert_eq!(departed(Some(ms(400))), ms(1_000), "long ours");
+        assert_eq!(departed(None), ms(2_500));
     }
 }

@@ -263,7 +263,7 @@ mod recording_option {
     }
 }
 
-/// How the agent sees a call.
+/// Whether a call's agent is heard.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Mute", rename_all = "camelCase")]
 pub struct MuteShape {
@@ -273,6 +273,7 @@ pub struct MuteShape {
     at: Timestamp,
 }
 
+/// How the agent sees a call.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Disposition", rename_all = "camelCase")]
 pub struct DispositionShape {

@@ -252,7 +252,7 @@ pub async fn an_operator_ends_a_call_and_the_carrier_confirms_it(place: Arc<Plac
     let call = world.calls_to(&campaign, 1).await.remove(0);
     assert_eq!(
         call["allowedActions"],
-        json!(["hangUp", "listen", "hint", "transfer"])
+        json!(["hangUp", "listen", "hint", "transfer", "mute"])
     );
     let path = format!("/calls/{}/hangup", call["id"].as_str().unwrap());
     let asked = world.owner.ask(&path).await;
