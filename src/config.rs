@@ -599,7 +599,7 @@ impl Reader {
             let what = format!("{n_workers} is above {MAX_MEDIA_WORKERS}");
             self.problem("DIALTONE_MEDIA_WORKERS", what);
         }
-        let tick: u64 = self.parse("DIALTONE_MEDIA_TICK_US", "1000", "a number of microseconds");
+        let tick: u64 = self.parse("DIALTONE_MEDIA_TICK_US", "700", "a number of microseconds");
         if tick > MAX_TICK_US {
             let what = format!("{tick} is above {MAX_TICK_US}");
             self.problem("DIALTONE_MEDIA_TICK_US", what);

@@ -64,12 +64,13 @@ pub struct WorkerSettings {
 }
 
 impl Default for WorkerSettings {
-    /// One thread for two processors: the kernel needs the other.
+    /// One thread for two processors: the kernel needs the other. The tick keeps the delay that is added
+    /// below a millisecond for most frames.
     fn default() -> Self {
         let n_processors = thread::available_parallelism().map_or(1, usize::from);
         Self {
             n_threads: (n_processors / 2).max(1),
-            tick: Duration::from_millis(1),
+            tick: Duration::from_micros(700),
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct MediaArgs {
     #[arg(long)]
     threads: Option<usize>,
     /// The tick of the bridge and the ticked limit, in microseconds.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 700)]
     tick_us: u64,
     /// How long the agent takes to accept a connection, in milliseconds.
     #[arg(long, default_value_t = 300)]
