@@ -23,9 +23,10 @@ use crate::{
         vapi::{self, ServerMessages, Vapi, VapiAudio, VapiConfig},
     },
     api::{
-        self, ApiState, ReportDialects,
+        self, ApiState, ConversationSounds, ReportDialects,
         access::{Access, FirstUser},
         media::Media,
+        nodes::Nodes,
         vault::Vault,
         web_tools::WebTools,
     },
@@ -35,7 +36,8 @@ use crate::{
     },
     clock::{Clock, FOLLOW_EVERY, Following, SteadyClock, SystemClock},
     config::{
-        AgentsConfig, Config, MediaConfig, MediaPath, StoreConfig, TwilioSettings, VendorChoice,
+        AgentsConfig, Config, ElevenLabsSettings, MediaConfig, MediaPath, StoreConfig,
+        TwilioSettings, VapiSettings, VendorChoice,
     },
     domain::{
         Timestamp,
@@ -166,12 +168,14 @@ impl App {
             access,
             media: media.clone(),
             web_tools: Arc::new(web_tools),
+            nodes: Arc::new(Nodes::new(config.server.node_url.clone())?),
             tasks: tasks.clone(),
             public_url: config.server.public_url.as_str().into(),
             callbacks: Arc::new(callbacks),
             carrier_token: Arc::new(config.twilio.auth_token.clone()),
             agent_vendors: vendors,
             reports: Arc::new(report_dialects(&config.agents)),
+            sounds: Arc::new(conversation_sounds(&config.agents)?),
             region: config.limits.region,
             rules: Arc::new(config.limits.rules.clone()),
             max_upload_bytes: config.server.max_upload_bytes,
@@ -253,6 +257,7 @@ pub fn install_tls() {
 pub fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
         caller_ids: config.twilio.phone_numbers.clone(),
+        node_url: config.server.node_url.clone(),
         tenant_limits: TenantLimits {
             max_concurrent_calls: config.limits.max_concurrent_calls,
             calls_per_second: config.limits.calls_per_second,
@@ -297,30 +302,52 @@ fn at_speed(speed: f64) -> Timing {
 fn agents(config: &AgentsConfig) -> anyhow::Result<Vec<(AgentVendor, Arc<dyn VoiceAgent>)>> {
     let mut agents: Vec<(AgentVendor, Arc<dyn VoiceAgent>)> = Vec::new();
     if let Some(settings) = &config.elevenlabs {
-        let agent = ElevenLabs::new(ElevenLabsConfig {
-            api_key: settings.api_key.clone(),
-            agent_id: settings.agent_id.clone(),
-            base_url: settings.base_url.clone(),
-        })?;
+        let agent = ElevenLabs::new(elevenlabs_config(settings))?;
         agents.push((elevenlabs::VENDOR.parse()?, Arc::new(agent)));
     }
     if let Some(settings) = &config.vapi {
-        let agent = Vapi::new(VapiConfig {
-            api_key: settings.api_key.clone(),
-            assistant_id: settings.assistant_id.clone(),
-            base_url: settings.base_url.clone(),
-            audio: if settings.is_linear {
-                VapiAudio::Linear
-            } else {
-                VapiAudio::Mulaw
-            },
-        })?;
+        let agent = Vapi::new(vapi_config(settings))?;
         agents.push((vapi::VENDOR.parse()?, Arc::new(agent)));
     }
     if config.preferred == VendorChoice::Vapi {
         agents.reverse();
     }
     Ok(agents)
+}
+
+fn elevenlabs_config(settings: &ElevenLabsSettings) -> ElevenLabsConfig {
+    ElevenLabsConfig {
+        api_key: settings.api_key.clone(),
+        agent_id: settings.agent_id.clone(),
+        base_url: settings.base_url.clone(),
+    }
+}
+
+fn vapi_config(settings: &VapiSettings) -> VapiConfig {
+    VapiConfig {
+        api_key: settings.api_key.clone(),
+        assistant_id: settings.assistant_id.clone(),
+        base_url: settings.base_url.clone(),
+        audio: if settings.is_linear {
+            VapiAudio::Linear
+        } else {
+            VapiAudio::Mulaw
+        },
+    }
+}
+
+/// Where the vendors that are set up keep what they recorded, by their names.
+fn conversation_sounds(config: &AgentsConfig) -> anyhow::Result<ConversationSounds> {
+    let mut sounds = ConversationSounds::new();
+    if let Some(settings) = &config.elevenlabs {
+        let sound = elevenlabs_config(settings).sound()?;
+        sounds.insert(elevenlabs::VENDOR.parse()?, Arc::new(sound));
+    }
+    if let Some(settings) = &config.vapi {
+        let sound = vapi_config(settings).sound()?;
+        sounds.insert(vapi::VENDOR.parse()?, Arc::new(sound));
+    }
+    Ok(sounds)
 }
 
 /// What the vendors that are set up tell after a conversation, by their names.

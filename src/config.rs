@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// `PUBLIC_URL` without a slash at the end: what the carrier calls and signs.
     pub public_url: String,
+    /// `DIALTONE_NODE_URL`: where other processes of the installation reach this one.
+    pub node_url: Option<String>,
     /// `DIALTONE_DEPLOYMENT`: what tells this deployment's records from a copy of them; the public
     /// address without it.
     pub deployment: String,
@@ -302,6 +304,7 @@ impl Reader {
             deployment: self
                 .get("DIALTONE_DEPLOYMENT")
                 .unwrap_or_else(|| public_url.clone()),
+            node_url: self.node_url(),
             mark: self.mark(),
             listen,
             public_url,
@@ -310,6 +313,14 @@ impl Reader {
             static_dir: self.get("DIALTONE_STATIC_DIR").map(PathBuf::from),
             private_hosts: self.private_hosts(),
         }
+    }
+
+    fn node_url(&mut self) -> Option<String> {
+        const VARIABLE: &str = "DIALTONE_NODE_URL";
+        self.get(VARIABLE)?;
+        let expected = "the address at which other processes reach this one, such as \
+                        http://10.0.0.7:8080";
+        Some(self.url(VARIABLE, None, expected))
     }
 
     fn private_hosts(&mut self) -> Vec<PrivateHost> {
@@ -735,7 +746,7 @@ mod tests {
         let usual = MediaConfig {
             path: MediaPath::Workers,
             n_workers: None,
-            tick: Duration::from_millis(1),
+            tick: Duration::from_micros(700),
             n_warm: 100,
         };
         assert_eq!(media(&[]), Ok(usual));

@@ -46,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "engine",
             "store",
             "agents::report",
+            "agents::sound",
             "bridge",
             "import",
             "realtime",

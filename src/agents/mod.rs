@@ -11,6 +11,7 @@ mod opening;
 mod recode;
 pub mod report;
 mod session;
+pub mod sound;
 mod tool;
 pub mod vapi;
 

@@ -11,11 +11,11 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
     },
-    http::StatusCode,
-    response::Response,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument as _, debug, info, info_span};
@@ -29,6 +29,7 @@ use super::{
     error::{ApiError, ApiResult},
     extract::{Body, Id},
     media::{self, listeners},
+    nodes,
 };
 use crate::{
     bridge::{
@@ -86,14 +87,36 @@ pub async fn listen(
     Manager(caller): Manager,
     State(state): State<ApiState>,
     Id(id): Id<AttemptId>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
     let call = calls::load(&state, caller, id).await?;
-    let operators = reach(&state, &call)?;
+    let reached = reach(&state, &call, &headers)?;
     let upgrade = upgrade.map_err(|rejection| {
         let detail = format!("ask for a WebSocket: {}", rejection.body_text());
         ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgradeRequired", detail)
     })?;
+    let upgrade = upgrade
+        .protocols([LISTEN_PROTOCOL])
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .read_buffer_size(MAX_MESSAGE)
+        .write_buffer_size(0);
+    let operators = match reached {
+        Reached::Here(operators) => operators,
+        Reached::At(node) => {
+            let far = state.nodes.listen(&node, id, &headers).await?;
+            let tasks = state.media.tasks().clone();
+            return Ok(upgrade.on_upgrade(move |near| {
+                tasks.track_future(async move {
+                    tokio::select! {
+                        () = nodes::relay(near, far) => {}
+                        () = state.media.ending() => {}
+                    }
+                })
+            }));
+        }
+    };
     let seat = state
         .media
         .listeners()
@@ -101,24 +124,18 @@ pub async fn listen(
         .ok_or_else(too_many)?;
     let span = info_span!("listen", attempt_id = %id, user_id = %caller.user);
     let tasks = state.media.tasks().clone();
-    Ok(upgrade
-        .protocols([LISTEN_PROTOCOL])
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
-        .read_buffer_size(MAX_MESSAGE)
-        .write_buffer_size(0)
-        .on_upgrade(move |socket| {
-            let listening = async move {
-                info!("somebody listens in");
-                let ear = operators.listen().await;
-                tokio::select! {
-                    () = play(socket, ear, id) => {}
-                    () = until_signed_out(&state, caller) => info!("a listener was signed out"),
-                }
-                drop(seat);
-            };
-            tasks.track_future(listening.instrument(span))
-        }))
+    Ok(upgrade.on_upgrade(move |socket| {
+        let listening = async move {
+            info!("somebody listens in");
+            let ear = operators.listen().await;
+            tokio::select! {
+                () = play(socket, ear, id) => {}
+                () = until_signed_out(&state, caller) => info!("a listener was signed out"),
+            }
+            drop(seat);
+        };
+        tasks.track_future(listening.instrument(span))
+    }))
 }
 
 fn too_many() -> ApiError {
@@ -130,8 +147,20 @@ fn too_many() -> ApiError {
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, "tooManyListeners", detail)
 }
 
-/// A call's operators, if its talk is here.
-pub(super) fn reach(state: &ApiState, call: &CallRecord) -> ApiResult<Operators> {
+/// The way to a call's talk.
+pub(super) enum Reached {
+    /// Its operators are here.
+    Here(Operators),
+    /// In another process, which is reached at this address.
+    At(String),
+}
+
+/// A call's operators, if its talk is here, or else the process that has it.
+pub(super) fn reach(
+    state: &ApiState,
+    call: &CallRecord,
+    headers: &HeaderMap,
+) -> ApiResult<Reached> {
     let refused = |code, detail| ApiError::new(StatusCode::CONFLICT, code, detail);
     let attempt = &call.attempt;
     if !matches!(attempt.state, AttemptState::Connected { .. }) {
@@ -142,7 +171,10 @@ pub(super) fn reach(state: &ApiState, call: &CallRecord) -> ApiResult<Operators>
         let detail = "the call's audio has not begun yet".to_owned();
         return Err(refused("notLive", detail));
     }
-    state.media.operators(attempt.id).ok_or_else(|| {
+    if let Some(operators) = state.media.operators(attempt.id) {
+        return Ok(Reached::Here(operators));
+    }
+    state.nodes.of(call, headers).map(Reached::At).ok_or_else(|| {
         let detail = "the call's audio is not in this process: the talk is just over, or another \
                       process of this installation carries it";
         refused("notHere", detail.to_owned())
@@ -254,7 +286,7 @@ fn text(message: &serde_json::Value) -> Message {
 }
 
 /// Something for an agent to know.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hint {
     /// What the agent is to know for what it says next, in 1 to 1,000 characters. The callee does not
@@ -274,21 +306,35 @@ pub async fn hint(
     Manager(caller): Manager,
     State(state): State<ApiState>,
     Id(id): Id<AttemptId>,
+    headers: HeaderMap,
     Body(hint): Body<Hint>,
-) -> ApiResult<Json<CallDetail>> {
+) -> ApiResult<Response> {
     let call = calls::load(&state, caller, id).await?;
     let text = hint.text.trim();
     if text.is_empty() || text.chars().count() > MAX_HINT {
         let detail = format!("must have 1 to {MAX_HINT} characters");
         return Err(ApiError::field("/text", "length", detail));
     }
-    let operators = reach(&state, &call)?;
+    let operators = match reach(&state, &call, &headers)? {
+        Reached::Here(operators) => operators,
+        Reached::At(node) => {
+            let nodes = &state.nodes;
+            return nodes
+                .pass_on(&node, id, "hint", &headers, Some(&hint))
+                .await;
+        }
+    };
     let by = name_of(&caller, &state).await?;
     operators.hint(text.to_owned()).await.map_err(not_told)?;
     keep(&state, caller, &call, by, text).await;
-    let call = calls::load(&state, caller, id).await?;
+    detail(&state, caller, id).await
+}
+
+/// The call as it is then.
+pub(super) async fn detail(state: &ApiState, caller: Caller, id: AttemptId) -> ApiResult<Response> {
+    let call = calls::load(state, caller, id).await?;
     let events = state.engine.store().call_events(caller.tenant, id).await?;
-    Ok(Json(CallDetail::new(&call, &events)))
+    Ok(Json(CallDetail::new(&call, &events)).into_response())
 }
 
 fn not_told(refused: HintRefused) -> ApiError {

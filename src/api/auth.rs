@@ -57,7 +57,7 @@ const TOKEN_PROTOCOL: &str = "bearer.";
 
 /// The token that a request brings: as `Authorization`, or, because a browser's WebSocket has no such
 /// header, as one of its subprotocols. Never in the address, which is written to logs.
-fn token(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));

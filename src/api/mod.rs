@@ -23,6 +23,7 @@ mod holidays;
 mod hooks;
 mod imports;
 pub mod media;
+pub mod nodes;
 mod openapi;
 mod policy;
 mod recording;
@@ -59,6 +60,7 @@ use crate::{
 };
 use error::ApiError;
 
+pub use recording::ConversationSounds;
 pub use reports::ReportDialects;
 
 /// What handlers share.
@@ -70,6 +72,8 @@ pub struct ApiState {
     pub access: Arc<access::Access>,
     /// The calls whose audio is here.
     pub media: Arc<media::Media>,
+    /// The installation's other processes.
+    pub nodes: Arc<nodes::Nodes>,
     /// What the tools that tenants define need.
     pub web_tools: Arc<web_tools::WebTools>,
     /// What goes on when its client has left.
@@ -84,6 +88,8 @@ pub struct ApiState {
     pub agent_vendors: Arc<[AgentVendor]>,
     /// How these vendors tell what they found in a conversation.
     pub reports: Arc<ReportDialects>,
+    /// Where these vendors keep what they recorded.
+    pub sounds: Arc<ConversationSounds>,
     /// The country of numbers without `+` in campaigns that name none.
     pub region: Region,
     /// The rules of campaigns that name none.
@@ -156,6 +162,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(take_over::mute))
         .routes(routes!(take_over::unmute))
         .routes(routes!(recording::get))
+        .routes(routes!(recording::of_agent))
         .routes(routes!(take_over::transfer))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::lift))

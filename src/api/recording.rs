@@ -1,6 +1,6 @@
-//! A call's recording, from the carrier through to whoever may listen.
+//! A call's recordings, from the carrier or the agent's vendor through to whoever may listen.
 
-use std::{fmt, ops::RangeInclusive};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,17 +13,25 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
+use tracing::warn;
 
 use super::{
     ApiState,
     auth::Caller,
+    calls,
     error::{ApiError, ApiResult},
     extract::Id,
 };
-use crate::domain::ids::AttemptId;
+use crate::{
+    agents::sound::ConversationSound,
+    domain::ids::{AgentVendor, AttemptId},
+};
 
-/// What comes from the carrier, or why it ended.
+/// Where the vendors of agents keep what they recorded.
+pub type ConversationSounds = BTreeMap<AgentVendor, Arc<dyn ConversationSound>>;
+
+/// What comes from whoever keeps a recording, or why it ended.
 type Part = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// The recording of a call, both sides, as a sound file. `Range` gives a part of it.
@@ -37,13 +45,80 @@ pub async fn get(
     Id(id): Id<AttemptId>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let asked = headers.get(RANGE).and_then(|range| range.to_str().ok());
-    let asked = asked.and_then(Asked::parse);
+    let asked = asked_of(&headers);
     let words = asked.map(|asked| asked.to_string());
     let audio = state
         .engine
         .recording(caller.tenant, id, words.as_deref())
         .await?;
+    answer(
+        asked,
+        Recorded {
+            content_type: audio.content_type,
+            total: audio.total,
+            range: audio.range,
+            bytes: audio.bytes,
+        },
+    )
+}
+
+/// The agent vendor's own recording of a call's conversation, in the vendor's format.
+///
+/// Only what the vendor was set to record, for as long as it keeps it. 404 where no agent had joined, 409
+/// `notYet` while the vendor has none.
+#[utoipa::path(get, path = "/calls/{id}/agent-recording", tag = "calls", params(("id" = String, Path)),
+    responses((status = 200, description = "The whole file", content_type = "audio/mpeg"),
+        (status = 206, description = "The part that was asked for", content_type = "audio/mpeg"),
+        (status = 404), (status = 409), (status = 416), (status = 502)))]
+pub async fn of_agent(
+    caller: Caller,
+    State(state): State<ApiState>,
+    Id(id): Id<AttemptId>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let facts = calls::load(&state, caller, id).await?.attempt.facts;
+    let (Some(vendor), Some(conversation)) = (facts.vendor, facts.conversation) else {
+        return Err(ApiError::not_found("conversation"));
+    };
+    let sounds = state.sounds.get(&vendor);
+    let sounds = sounds.ok_or_else(|| ApiError::not_found("vendor of agents"))?;
+    let sound = sounds.open(&conversation).await.map_err(|error| {
+        warn!(%error, %vendor, "recording of a conversation not had");
+        let detail = "the agent's vendor does not give the recording at the moment";
+        ApiError::new(StatusCode::BAD_GATEWAY, "agentVendor", detail)
+    })?;
+    let sound = sound.ok_or_else(|| {
+        let detail = "the agent's vendor has the recording not ready yet, no longer, or made none";
+        ApiError::new(StatusCode::CONFLICT, "notYet", detail)
+    })?;
+    answer(
+        asked_of(&headers),
+        Recorded {
+            content_type: sound.content_type,
+            total: sound.total,
+            range: None,
+            bytes: sound.bytes,
+        },
+    )
+}
+
+fn asked_of(headers: &HeaderMap) -> Option<Asked> {
+    let asked = headers.get(RANGE).and_then(|range| range.to_str().ok());
+    asked.and_then(Asked::parse)
+}
+
+/// A recording as whoever keeps it gives it.
+struct Recorded {
+    content_type: String,
+    /// How many bytes the whole has.
+    total: Option<u64>,
+    /// Which bytes these are, from and to inclusively; none for all.
+    range: Option<(u64, u64)>,
+    bytes: BoxStream<'static, Part>,
+}
+
+/// The recording, or the part of it that was asked for.
+fn answer(asked: Option<Asked>, audio: Recorded) -> ApiResult<Response> {
     let usual = [
         (CONTENT_TYPE, audio.content_type),
         (ACCEPT_RANGES, "bytes".to_owned()),
@@ -51,7 +126,7 @@ pub async fn get(
     ];
     let (range, bytes) = match (audio.range, asked, audio.total) {
         (Some((from, to)), ..) => (from..=to, audio.bytes),
-        // The carrier gave all of it: the part is cut out here, so that players can seek.
+        // All of it was given: the part is cut out here, so that players can seek.
         (None, Some(asked), Some(total)) => {
             let range = asked.within(total).ok_or_else(|| outside(total))?;
             (range.clone(), cut(audio.bytes, range).boxed())

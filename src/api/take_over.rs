@@ -3,7 +3,12 @@
 //! What is begun here goes on to its end when whoever asked leaves: half of it would leave the callee with an
 //! agent that nobody hears.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use serde::Deserialize;
 use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument as _;
@@ -11,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{
     ApiState,
-    attend::reach,
+    attend::{self, Reached, reach},
     auth::{Caller, Manager},
     calls::{self, CallDetail},
     emergency::name_of,
@@ -47,8 +52,9 @@ pub async fn mute(
     Manager(caller): Manager,
     State(state): State<ApiState>,
     Id(id): Id<AttemptId>,
-) -> ApiResult<Json<CallDetail>> {
-    to_its_end(&state.clone(), set_muted(state, caller, id, true)).await
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    to_its_end(&state.clone(), set_muted(state, caller, id, headers, true)).await
 }
 
 /// Lets a muted agent be heard again, from what it says next.
@@ -60,8 +66,9 @@ pub async fn unmute(
     Manager(caller): Manager,
     State(state): State<ApiState>,
     Id(id): Id<AttemptId>,
-) -> ApiResult<Json<CallDetail>> {
-    to_its_end(&state.clone(), set_muted(state, caller, id, false)).await
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    to_its_end(&state.clone(), set_muted(state, caller, id, headers, false)).await
 }
 
 /// To whom a call is transferred.
@@ -105,9 +112,17 @@ async fn set_muted(
     state: ApiState,
     caller: Caller,
     id: AttemptId,
+    headers: HeaderMap,
     is_on: bool,
-) -> ApiResult<Json<CallDetail>> {
-    let operators = reach(&state, &calls::load(&state, caller, id).await?)?;
+) -> ApiResult<Response> {
+    let operators = match reach(&state, &calls::load(&state, caller, id).await?, &headers)? {
+        Reached::Here(operators) => operators,
+        Reached::At(node) => {
+            let action = if is_on { "mute" } else { "unmute" };
+            let body = None::<&()>;
+            return state.nodes.pass_on(&node, id, action, &headers, body).await;
+        }
+    };
     let by = name_of(&caller, &state).await?;
     let muting = operators.muting().await;
     operators
@@ -125,9 +140,7 @@ async fn set_muted(
         media::tell_of(&state.engine, caller.tenant, id, signal).await;
     }
     drop(muting);
-    let call = calls::load(&state, caller, id).await?;
-    let events = state.engine.store().call_events(caller.tenant, id).await?;
-    Ok(Json(CallDetail::new(&call, &events)))
+    attend::detail(&state, caller, id).await
 }
 
 async fn hand_over(

@@ -120,6 +120,8 @@ pub struct CallFacts {
     pub stream: Option<StreamSid>,
     /// When the audio ended.
     pub media_ended_at: Option<Timestamp>,
+    /// Where other processes reach the one that has the audio, if it says so.
+    pub node: Option<String>,
     /// Who or what answered, as the carrier's detection says.
     pub answered_by: Option<Detected>,
     /// For how long after the answer the carrier may listen for a machine while the agent already speaks,

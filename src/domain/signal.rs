@@ -51,6 +51,8 @@ pub enum SignalKind {
     MediaStarted {
         /// The carrier's name for the stream.
         stream: StreamSid,
+        /// Where other processes reach the one that has the audio, if it says so.
+        node: Option<String>,
     },
     /// The agent is on the line.
     AgentJoined {

@@ -51,6 +51,8 @@ pub struct EngineSettings {
     pub max_unanswered: u32,
     /// How many answered calls in a row may get no agent before the campaign stands still (F-35).
     pub max_agent_failures: u32,
+    /// Where other processes of the installation reach this one; none where there are no others.
+    pub node_url: Option<String>,
 }
 
 /// What a whole tenant may use, over all campaigns.
@@ -113,6 +115,7 @@ impl Default for EngineSettings {
             max_unclassified: 5,
             max_unanswered: 20,
             max_agent_failures: 5,
+            node_url: None,
         }
     }
 }

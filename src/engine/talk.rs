@@ -157,6 +157,7 @@ impl Engine {
         let tenant = self.core.tenant_of(attempt).await?;
         let kind = SignalKind::MediaStarted {
             stream: stream.clone(),
+            node: self.core.settings.node_url.clone(),
         };
         let signal = Signal {
             sid: Some(call.clone()),

@@ -44,6 +44,8 @@ pub struct Faults {
     pub create_hangs: f64,
     /// How long a withheld answer takes in real milliseconds.
     pub create_hangs_ms: u64,
+    /// Share of requests for other instructions in the middle of a call that are answered with 500.
+    pub redirect_fails: f64,
     /// A new call shows up in lists after up to this many real milliseconds.
     pub list_lag_ms: u64,
     /// A recording's file is not there for so many real milliseconds after the call.
@@ -84,6 +86,7 @@ impl Default for Faults {
             create_fails_after_placing: 0.0,
             create_hangs: 0.0,
             create_hangs_ms: 30_000,
+            redirect_fails: 0.0,
             list_lag_ms: 0,
             recording_late_ms: 0,
             recording_in_parts: true,
@@ -129,6 +132,7 @@ impl Faults {
             ("reordered_callback", self.reordered_callback),
             ("lost_verdict", self.lost_verdict),
             ("delete_recording_fails", self.delete_recording_fails),
+            ("redirect_fails", self.redirect_fails),
             ("late_report", self.late_report),
             ("duplicate_report", self.duplicate_report),
             ("create_throttled", self.create_throttled),

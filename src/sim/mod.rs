@@ -12,6 +12,7 @@ mod chance;
 pub mod config;
 mod control;
 pub mod faults;
+mod file;
 pub mod ledger;
 mod mouth;
 mod pace;

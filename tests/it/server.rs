@@ -109,6 +109,7 @@ on_both_stores!(
     recordings::nothing_is_recorded_that_was_not_to_be,
     recordings::the_recordings_of_the_erased_are_deleted_at_the_carrier,
     recordings::a_recording_is_deleted_when_it_is_as_old_as_it_may_become,
+    recordings::what_the_agents_vendor_recorded_is_had_with_its_key,
     prices::what_the_carrier_takes_is_on_record_some_time_after_the_call,
     prices::a_price_that_never_comes_is_given_up_and_unknown,
     prices::a_restart_forgets_no_price,
@@ -203,6 +204,7 @@ on_both_stores!(
     listen::listeners_who_take_nothing_do_not_hold_up_the_call,
     listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     listen::an_operator_mutes_the_agent_and_takes_the_call_over,
+    listen::an_agent_is_heard_again_when_the_carrier_does_not_take_the_call_over,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
@@ -238,6 +240,7 @@ on_store!(
     listen::who_listens_hears_both_sides_until_the_call_is_over,
     listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     listen::an_operator_mutes_the_agent_and_takes_the_call_over,
+    listen::an_agent_is_heard_again_when_the_carrier_does_not_take_the_call_over,
     tools::an_agent_says_how_it_sees_the_call_and_is_told_of_tools_that_are_none,
     tools::an_agent_that_ends_the_call_is_heard_out_and_the_call_is_ended,
     tools::a_callee_who_asks_for_a_person_is_connected_with_one,
@@ -252,4 +255,11 @@ on_store!(
     embedded_only,
     Embedded,
     suppression_lists::a_long_list_is_added_whole_and_once,
+);
+
+// Several processes on one database.
+on_store!(
+    mongodb_only,
+    Mongo,
+    listen::a_call_is_reached_over_a_process_that_does_not_have_its_audio,
 );

@@ -240,6 +240,7 @@ pub fn environment(
     let mut vars = BTreeMap::from([
         ("LISTEN_ADDR", address.to_owned()),
         ("PUBLIC_URL", format!("http://{address}")),
+        ("DIALTONE_NODE_URL", format!("http://{address}")),
         ("TWILIO_BASE_URL", simulator.base_url()),
         ("TWILIO_ACCOUNT_SID", sim.account_sid.clone()),
         ("TWILIO_AUTH_TOKEN", sim.auth_token.clone()),
@@ -371,6 +372,19 @@ pub struct World {
 }
 
 impl World {
+    /// Starts another process on the same records, which the carrier does not reach.
+    pub async fn another_process(&self) -> App {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let node_url = Some(format!("http://{address}"));
+        let (mut config, mut settings) = (self.config.clone(), self.settings.clone());
+        config.server.node_url = node_url.clone();
+        settings.node_url = node_url;
+        App::start_with(config, settings, Some(listener))
+            .await
+            .unwrap()
+    }
+
     /// Where the server is reached.
     pub fn url(&self) -> String {
         format!("http://{}", self.app.address)

@@ -13,7 +13,11 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use reqwest::{Client, Url, redirect};
+use reqwest::{
+    Client, Url,
+    header::{HeaderName, HeaderValue},
+    redirect,
+};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -29,6 +33,7 @@ use super::{
     link::{self, AgentLink, LinkError, LinkStream, Prepared},
     opening::{OPEN_TIMEOUT, in_time, socket_address, transport_error, unavailable},
     session,
+    sound::SoundByHttp,
 };
 
 use crate::domain::ids::AgentVendor;
@@ -39,6 +44,9 @@ use conversation::Conversation;
 
 /// The vendor's name in settings and records.
 pub const VENDOR: &str = "elevenlabs";
+
+/// The header with the workspace's key.
+const KEY_HEADER: &str = "xi-api-key";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that was prepared may take for the one round trip that is left. Servers close
@@ -65,6 +73,29 @@ pub enum ElevenLabsConfigError {
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    /// Not a key.
+    #[error("the key has characters that no key has")]
+    Key,
+}
+
+impl ElevenLabsConfig {
+    fn base(&self) -> Result<Url, ElevenLabsConfigError> {
+        Url::parse(&self.base_url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| ElevenLabsConfigError::BaseUrl(self.base_url.clone()))
+    }
+
+    /// Where the vendor keeps the sound of its conversations.
+    ///
+    /// The process's TLS provider must have been installed.
+    pub fn sound(&self) -> Result<SoundByHttp, ElevenLabsConfigError> {
+        let key = HeaderValue::from_str(self.api_key.expose_secret());
+        let key = key.map_err(|_| ElevenLabsConfigError::Key)?;
+        let path = &["v1", "convai", "conversations", "{id}", "audio"];
+        let key = (HeaderName::from_static(KEY_HEADER), key);
+        Ok(SoundByHttp::new(self.base()?, path, key)?)
+    }
 }
 
 /// ElevenLabs as a [`VoiceAgent`].
@@ -83,10 +114,7 @@ impl ElevenLabs {
     ///
     /// The process's TLS provider must have been installed.
     pub fn new(config: ElevenLabsConfig) -> Result<Self, ElevenLabsConfigError> {
-        let base = Url::parse(&config.base_url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| ElevenLabsConfigError::BaseUrl(config.base_url.clone()))?;
+        let base = config.base()?;
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(OPEN_TIMEOUT)
@@ -122,7 +150,7 @@ impl ElevenLabs {
         let response = self
             .client
             .get(url)
-            .header("xi-api-key", self.config.api_key.expose_secret())
+            .header(KEY_HEADER, self.config.api_key.expose_secret())
             .send()
             .await
             .map_err(transport_error)?;

@@ -19,7 +19,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use reqwest::{Client, RequestBuilder, Url, redirect};
+use reqwest::{
+    Client, RequestBuilder, Url,
+    header::{AUTHORIZATION, HeaderValue},
+    redirect,
+};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -35,6 +39,7 @@ use super::{
     link::{self, AgentLink, LinkError, Prepared},
     opening::{OPEN_TIMEOUT, in_time, socket_address, transport_error, unavailable},
     session,
+    sound::SoundByHttp,
 };
 use crate::{
     audio::{Format, Rate},
@@ -101,6 +106,28 @@ pub enum VapiConfigError {
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    /// Not a key.
+    #[error("the key has characters that no key has")]
+    Key,
+}
+
+impl VapiConfig {
+    fn base(&self) -> Result<Url, VapiConfigError> {
+        Url::parse(&self.base_url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| VapiConfigError::BaseUrl(self.base_url.clone()))
+    }
+
+    /// Where the vendor keeps the sound of its calls.
+    ///
+    /// The process's TLS provider must have been installed.
+    pub fn sound(&self) -> Result<SoundByHttp, VapiConfigError> {
+        let key = format!("Bearer {}", self.api_key.expose_secret());
+        let key = HeaderValue::from_str(&key).map_err(|_| VapiConfigError::Key)?;
+        let path = &["call", "{id}", "stereo-recording"];
+        Ok(SoundByHttp::new(self.base()?, path, (AUTHORIZATION, key))?)
+    }
 }
 
 /// Vapi as a [`VoiceAgent`].
@@ -127,10 +154,7 @@ impl Vapi {
     ///
     /// The process's TLS provider must have been installed.
     pub fn new(config: VapiConfig) -> Result<Self, VapiConfigError> {
-        let base = Url::parse(&config.base_url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| VapiConfigError::BaseUrl(config.base_url.clone()))?;
+        let base = config.base()?;
         let client = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)

@@ -128,6 +128,11 @@ impl Media {
         &self.listeners
     }
 
+    /// Waits until this process is told to end.
+    pub async fn ending(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Whose end the process waits for.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks

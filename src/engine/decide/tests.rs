@@ -232,6 +232,7 @@ fn joined() -> SignalKind {
 fn media() -> SignalKind {
     SignalKind::MediaStarted {
         stream: "MZ1".parse().unwrap(),
+        node: None,
     }
 }
 

@@ -223,9 +223,13 @@ fn with_facts(facts: &CallFacts, signal: &Signal) -> CallFacts {
             facts.duration = facts.duration.or(*duration);
             facts.network_code = facts.network_code.or(*network_code);
         }
-        SignalKind::MediaStarted { stream } => {
+        SignalKind::MediaStarted { stream, node } => {
             facts.answered_at.get_or_insert(signal.at);
-            facts.stream.get_or_insert_with(|| stream.clone());
+            let bound = facts.stream.get_or_insert_with(|| stream.clone());
+            // The carrier tells of the stream too, and does not know whom it reached.
+            if bound == stream && facts.node.is_none() {
+                facts.node.clone_from(node);
+            }
         }
         SignalKind::AgentJoined {
             conversation,
@@ -413,7 +417,7 @@ fn moment_of(
         SignalKind::Detected { by, .. } if Detected::is_news(open.facts.answered_by, *by) => {
             Moment::Detected { by: *by }
         }
-        SignalKind::MediaStarted { .. } => Moment::MediaStarted,
+        SignalKind::MediaStarted { .. } if open.facts.stream.is_none() => Moment::MediaStarted,
         SignalKind::AgentJoined { conversation, .. } => Moment::AgentJoined {
             conversation: conversation.clone(),
         },
@@ -452,6 +456,7 @@ fn moment_of(
         | SignalKind::Ringing
         | SignalKind::Answered
         | SignalKind::AgentSpoke
+        | SignalKind::MediaStarted { .. }
         | SignalKind::TalkHeld
         | SignalKind::Detected { .. }
         | SignalKind::Recorded { .. }

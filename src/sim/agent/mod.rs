@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Arc<Simulation>> {
         .route("/conversation/get_signed_url", get(rest::sign_url))
         .route("/conversations", get(rest::list_conversations))
         .route("/conversations/{id}", get(rest::show_conversation))
+        .route("/conversations/{id}/audio", get(rest::conversation_audio))
         .route("/agents/{id}", get(rest::show_agent))
         .fallback(unknown_path);
     Router::new().nest("/v1/convai", routes)

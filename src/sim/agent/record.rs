@@ -74,7 +74,12 @@ impl Record {
         }
     }
 
-    fn duration_secs(&self, now: Timestamp) -> i64 {
+    /// Whether its recording is ready.
+    pub fn has_audio(&self, simulation: &Simulation) -> bool {
+        self.status(simulation) == "done"
+    }
+
+    pub fn duration_secs(&self, now: Timestamp) -> i64 {
         let end = self.end.as_ref().map_or(now, |end| end.at);
         (end.duration_since(self.started_at).as_millis() as f64 / 1_000.0).round() as i64
     }
@@ -130,9 +135,9 @@ impl Record {
             "version_id": null,
             "environment": null,
             "tag_ids": [],
-            "has_audio": false,
-            "has_user_audio": false,
-            "has_response_audio": false,
+            "has_audio": self.has_audio(simulation),
+            "has_user_audio": self.has_audio(simulation),
+            "has_response_audio": self.has_audio(simulation),
             "user_message_count": self.n_lines(Speaker::User),
             "agent_message_count": self.n_lines(Speaker::Agent),
             "transcript": self.transcript.iter().map(|line| self.line_json(line)).collect::<Vec<_>>(),

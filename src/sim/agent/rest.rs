@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::record::Record;
-use crate::sim::{config::SimulatorConfig, simulation::Simulation};
+use crate::sim::{config::SimulatorConfig, file, simulation::Simulation};
 
 /// A refusal with one of the shapes that `detail` takes.
 #[derive(Debug)]
@@ -129,11 +129,32 @@ pub async fn show_conversation(
     headers: HeaderMap,
 ) -> Answer {
     check_key(&simulation.config, &headers)?;
-    let record = simulation.agents.find(&id).ok_or_else(|| {
+    let record = find(&simulation, &id)?;
+    Ok(Json(record.to_json(&simulation)))
+}
+
+/// `GET conversations/{id}/audio`: as long as the conversation was, and silent.
+pub async fn conversation_audio(
+    State(simulation): State<Arc<Simulation>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    check_key(&simulation.config, &headers)?;
+    let record = find(&simulation, &id)?;
+    if !record.has_audio(&simulation) {
+        let message = format!("Conversation {id} has no audio.");
+        return Err(Refusal::not_found("audio_not_found", message));
+    }
+    let seconds = record.duration_secs(simulation.now()) as f64;
+    let file = file::silent_mp3(seconds);
+    Ok(([(CONTENT_TYPE, "audio/mpeg")], file).into_response())
+}
+
+fn find(simulation: &Simulation, id: &str) -> Result<Record, Refusal> {
+    simulation.agents.find(id).ok_or_else(|| {
         let message = format!("Conversation with id {id} not found.");
         Refusal::not_found("conversation_not_found", message)
-    })?;
-    Ok(Json(record.to_json(&simulation)))
+    })
 }
 
 const DEFAULT_PAGE_SIZE: usize = 30;

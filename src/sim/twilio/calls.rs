@@ -213,7 +213,13 @@ pub async fn update_call(
             let message = format!("invalid Status: {other}");
             return Err(Refusal::bad_request(20001, message));
         }
-        None => redirect(&simulation, &call, &fields)?,
+        None => {
+            let draw = simulation.chance.about(&["redirect", &call.sid]);
+            if draw.happens(simulation.faults().redirect_fails) {
+                return Err(Refusal::internal_error());
+            }
+            redirect(&simulation, &call, &fields)?;
+        }
     }
     Ok(Json(call.to_json()))
 }

@@ -27,6 +27,7 @@ use super::{
     webhook::field,
 };
 use crate::sim::{
+    file::wav_head,
     simulation::Simulation,
     tone::{LINE_RATE, SILENCE, decode},
 };
@@ -152,20 +153,7 @@ impl Recording {
         let n_channels = if is_dual { 2_u16 } else { 1 };
         let n_samples = n_samples(self.length);
         let rate = LINE_RATE as u32;
-        let n_bytes = n_samples as u32 * u32::from(n_channels) * 2;
-        let mut file = Vec::with_capacity(n_bytes as usize + 44);
-        file.extend_from_slice(b"RIFF");
-        file.extend_from_slice(&(36 + n_bytes).to_le_bytes());
-        file.extend_from_slice(b"WAVEfmt ");
-        file.extend_from_slice(&16_u32.to_le_bytes());
-        file.extend_from_slice(&1_u16.to_le_bytes());
-        file.extend_from_slice(&n_channels.to_le_bytes());
-        file.extend_from_slice(&rate.to_le_bytes());
-        file.extend_from_slice(&(rate * u32::from(n_channels) * 2).to_le_bytes());
-        file.extend_from_slice(&(n_channels * 2).to_le_bytes());
-        file.extend_from_slice(&16_u16.to_le_bytes());
-        file.extend_from_slice(b"data");
-        file.extend_from_slice(&n_bytes.to_le_bytes());
+        let mut file = wav_head(n_channels, rate, n_samples);
         for at in 0..n_samples {
             let (callee, dialer) = (self.tape.callee.sample(at), self.tape.dialer.sample(at));
             if is_dual {

@@ -31,6 +31,8 @@ pub(super) fn routes() -> Router<Arc<Simulation>> {
     Router::new()
         .route("/call", post(rest::create).get(rest::list))
         .route("/call/{id}", get(rest::show).patch(rest::rename))
+        .route("/call/{id}/mono-recording", get(rest::mono_recording))
+        .route("/call/{id}/stereo-recording", get(rest::stereo_recording))
         .route("/assistant/{id}", get(rest::show_assistant))
         .route("/vapi/{id}/transport", any(talk::open))
 }

@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use super::{Call, report};
 use crate::sim::{
     config::{AudioFormat, SimulatorConfig},
+    file,
     simulation::Simulation,
 };
 
@@ -137,6 +138,47 @@ pub async fn show(
     let call = simulation.vapi.find(&id);
     let call = call.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "Call Not Found."))?;
     Ok(Json(report::call(&simulation, &call)))
+}
+
+/// `GET /call/{id}/mono-recording`: as long as the call was, and silent.
+pub async fn mono_recording(
+    simulation: State<Arc<Simulation>>,
+    id: Path<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    recording(&simulation, &id, &headers, 1)
+}
+
+/// `GET /call/{id}/stereo-recording`: the same with two channels.
+pub async fn stereo_recording(
+    simulation: State<Arc<Simulation>>,
+    id: Path<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    recording(&simulation, &id, &headers, 2)
+}
+
+/// Samples a second of recordings.
+const RECORDING_RATE: u32 = 16_000;
+
+fn recording(
+    simulation: &Simulation,
+    id: &str,
+    headers: &HeaderMap,
+    n_channels: u16,
+) -> Answer<Response> {
+    check_key(&simulation.config, headers)?;
+    let call = simulation.vapi.find(id);
+    let call = call.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "Call Not Found."))?;
+    let (Some(began), Some((ended, _))) = (call.started_at, &call.ended) else {
+        let message = "Couldn't Get Recording. Call Has Not Ended.";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+    };
+    let seconds = ended.duration_since(began).as_secs_f64().max(0.0);
+    let n_samples = (seconds * f64::from(RECORDING_RATE)) as usize;
+    let mut file = file::wav_head(n_channels, RECORDING_RATE, n_samples);
+    file.resize(file.len() + n_samples * usize::from(n_channels) * 2, 0);
+    Ok(([(header::CONTENT_TYPE, "audio/wav")], file).into_response())
 }
 
 /// `PATCH /call/{id}`: the name is all that can be changed.

@@ -408,6 +408,8 @@ struct FactsShape {
         with = "millis_option"
     )]
     media_ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -79,6 +79,8 @@ enum KindShape {
     MediaStarted {
         #[serde(with = "text")]
         stream: StreamSid,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
     },
     AgentJoined {
         #[serde(with = "text")]

@@ -300,6 +300,7 @@ fn what_agents_ask_for_reads_back_from_both_stores() {
             note,
             wished_at: NOW,
         });
+        attempt.facts.node = Some("http://10.0.0.7:8080".to_owned());
         attempt.facts.mute = Some(Mute {
             is_on: true,
             by: "ann@example.com".to_owned(),
@@ -320,6 +321,10 @@ fn what_agents_ask_for_reads_back_from_both_stores() {
             SignalKind::Disposed(attempt.facts.disposition.unwrap()),
             SignalKind::FollowUpWished(attempt.facts.follow_up.unwrap()),
             SignalKind::Muted(attempt.facts.mute.unwrap()),
+            SignalKind::MediaStarted {
+                stream: "MZ1".parse().unwrap(),
+                node: attempt.facts.node,
+            },
             SignalKind::TransferJoined,
             SignalKind::TransferEnded(end),
         ] {

@@ -187,7 +187,7 @@ pub fn stream_callback(
     let event = form.required("StreamEvent")?;
     let key = format!("twilio:{stream}:{event}");
     let kind = match event {
-        "stream-started" => SignalKind::MediaStarted { stream },
+        "stream-started" => SignalKind::MediaStarted { stream, node: None },
         "stream-stopped" | "stream-error" => SignalKind::MediaEnded { by: None },
         _ => return Err(CallbackError::StreamEvent(event.to_owned())),
     };
@@ -516,7 +516,8 @@ mod tests {
         assert_eq!(
             callback.signal.kind,
             SignalKind::MediaStarted {
-                stream: "MZ1".parse().unwrap()
+                stream: "MZ1".parse().unwrap(),
+                node: None,
             }
         );
     }

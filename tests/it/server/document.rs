@@ -15,6 +15,7 @@ const ROUTES: &[&str] = &[
     "GET /api/v1/auth/me",
     "GET /api/v1/calls",
     "GET /api/v1/calls/{id}",
+    "GET /api/v1/calls/{id}/agent-recording",
     "POST /api/v1/calls/{id}/hangup",
     "POST /api/v1/calls/{id}/hint",
     "GET /api/v1/calls/{id}/listen",
@@ -190,7 +191,7 @@ pub fn is_expected(path: &str, status: u16) -> bool {
         // Nobody talks.
         Some("listen" | "hint" | "mute" | "transfer" | "unmute") => status == 409,
         // Nothing was recorded.
-        Some("recording") => status == 404,
+        Some("recording" | "agent-recording") => status == 404,
         // There may be no such tool.
         Some("{name}") => status == 404 || (200..300).contains(&status),
         _ => (200..300).contains(&status),

@@ -3,10 +3,11 @@
 use std::{f64::consts::TAU, sync::Arc, time::Duration};
 
 use dialtone::{
+    app::App,
     audio::mulaw,
     clock::{Clock as _, SystemClock},
     domain::{access::Role, ids::TenantId},
-    sim::Behaviour::Converses,
+    sim::{Behaviour::Converses, faults::Faults},
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -20,7 +21,9 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::world::{Client, Place, Scenario, World, add_user, list, person, until};
+use crate::world::{
+    Client, OWNER, PASSWORD, Place, Scenario, World, add_user, list, person, until,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -50,7 +53,11 @@ async fn one_call(world: &World, settings: Value) -> (String, String) {
 }
 
 fn request(world: &World, call: &str) -> Request {
-    let url = format!("ws://{}/api/v1/calls/{call}/listen", world.app.address);
+    request_at(&world.app, call)
+}
+
+fn request_at(process: &App, call: &str) -> Request {
+    let url = format!("ws://{}/api/v1/calls/{call}/listen", process.address);
     url.as_str().into_client_request().unwrap()
 }
 
@@ -430,5 +437,94 @@ pub async fn an_operator_mutes_the_agent_and_takes_the_call_over(place: Arc<Plac
         "{told:?}"
     );
     world.owner.ask(&unmute).await.refused(409, "notLive");
+    world.end().await;
+}
+
+pub async fn an_agent_is_heard_again_when_the_carrier_does_not_take_the_call_over(
+    place: Arc<Place>,
+) {
+    let world = long_talks(&place).callee(TAKER, [Converses]).start().await;
+    let (campaign, call) = one_call(&world, json!({})).await;
+    let mut socket = listen(&world, &call).await;
+    hears_the_agent(&mut socket).await;
+    world.simulator.set_faults(Faults {
+        redirect_fails: 1.0,
+        ..Faults::default()
+    });
+    let path = format!("/calls/{call}/transfer");
+    let to = json!({"to": person(TAKER)});
+    world.owner.post(&path, &to).await.refused(502, "carrier");
+    // It was silenced for the time being: what it had said until then comes no more, what it says next does.
+    let cleared = async {
+        loop {
+            match hear(&mut socket).await {
+                Heard::Told(message) if message["type"] == "cleared" => break,
+                Heard::Audio(..) | Heard::Told(_) => {}
+                Heard::Closed(code) => panic!("closed with {code}"),
+            }
+        }
+    };
+    timeout(SOON, cleared).await.expect("the agent is silenced");
+    hears_the_agent(&mut socket).await;
+    let shown = world.owner.get(&format!("/calls/{call}")).await.ok();
+    assert_eq!(shown["isAgentMuted"], false, "{shown}");
+
+    world.simulator.set_faults(Faults::default());
+    let asked = world.owner.post(&path, &to).await;
+    assert_eq!(asked.status.as_u16(), 202, "{}", asked.text);
+    world.until_status(&campaign, "completed").await;
+    let ended = world.owner.get(&format!("/calls/{call}")).await.ok();
+    assert_eq!(ended["transfer"]["result"], "answered", "{ended}");
+    world.end().await;
+}
+
+pub async fn a_call_is_reached_over_a_process_that_does_not_have_its_audio(place: Arc<Place>) {
+    let world = long_talks(&place).start().await;
+    let other = world.another_process().await;
+    let url = format!("http://{}", other.address);
+    let operator = Client::sign_in(&url, OWNER, PASSWORD).await;
+    let (campaign, call) = one_call(&world, json!({})).await;
+    let near = listen(&world, &call).await;
+    drop(near);
+
+    let token = format!("Bearer {}", operator.token);
+    let asked = with_header(request_at(&other, &call), "authorization", &token);
+    let (mut socket, _) = connect_async(asked).await.unwrap();
+    assert!(matches!(hear(&mut socket).await, Heard::Told(it) if it["type"] == "started"));
+    hears_the_agent(&mut socket).await;
+    let hint = json!({"text": "From far away."});
+    let path = |action: &str| format!("/calls/{call}/{action}");
+    let told = operator.post(&path("hint"), &hint).await.ok();
+    let timeline = told["timeline"].as_array().unwrap();
+    let kept = "owner@example.com told the agent: From far away.";
+    assert!(timeline.iter().any(|it| it["text"] == kept), "{told}");
+    let muted = operator.ask(&path("mute")).await.ok();
+    assert_eq!(muted["isAgentMuted"], true, "{muted}");
+    let open = operator.ask(&path("unmute")).await.ok();
+    assert_eq!(open["isAgentMuted"], false, "{open}");
+    let wrong = operator.post(&path("hint"), &json!({"text": ""})).await;
+    wrong.refused(422, "invalid");
+    // What was passed on already is not passed on again.
+    let passed_on = operator
+        .http
+        .post(format!("{url}/api/v1{}", path("mute")))
+        .bearer_auth(&operator.token)
+        .header("x-dialtone-passed-on", "1");
+    let problem: Value = passed_on.send().await.unwrap().json().await.unwrap();
+    assert_eq!(code(&problem), "notHere", "{problem}");
+
+    hang_up(&world, &campaign, &call).await;
+    let mut last = Value::Null;
+    let code = loop {
+        match hear(&mut socket).await {
+            Heard::Audio(..) => {}
+            Heard::Told(message) => last = message,
+            Heard::Closed(code) => break code,
+        }
+    };
+    assert_eq!((code, last), (1000, json!({"type": "ended"})));
+    operator.ask(&path("mute")).await.refused(409, "notLive");
+    assert_eq!(world.ledger().conversations[0].hints, ["From far away."]);
+    other.close().await;
     world.end().await;
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dialtone::sim::{Behaviour::Converses, faults::Faults};
+use dialtone::sim::{
+    Behaviour::{Converses, NoAnswer},
+    faults::Faults,
+};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -15,12 +18,17 @@ fn recorded() -> Value {
 /// What the server answers to somebody who listens.
 struct Sound {
     status: StatusCode,
+    content_type: Option<String>,
     range: Option<String>,
     bytes: Vec<u8>,
 }
 
 async fn listen(world: &World, token: &str, call: &str, range: Option<&str>) -> Sound {
-    let url = format!("{}/api/v1/calls/{call}/recording", world.url());
+    fetch(world, token, &format!("/calls/{call}/recording"), range).await
+}
+
+async fn fetch(world: &World, token: &str, path: &str, range: Option<&str>) -> Sound {
+    let url = format!("{}/api/v1{path}", world.url());
     let mut request = world.owner.http.get(url).bearer_auth(token);
     if let Some(range) = range {
         request = request.header(header::RANGE, range);
@@ -28,8 +36,10 @@ async fn listen(world: &World, token: &str, call: &str, range: Option<&str>) -> 
     let response = request.send().await.unwrap();
     let headers = response.headers();
     let range = headers.get(header::CONTENT_RANGE);
+    let content_type = headers.get(header::CONTENT_TYPE);
     Sound {
         status: response.status(),
+        content_type: content_type.map(|it| it.to_str().unwrap().to_owned()),
         range: range.map(|range| range.to_str().unwrap().to_owned()),
         bytes: response.bytes().await.unwrap().to_vec(),
     }
@@ -221,5 +231,48 @@ pub async fn a_recording_is_deleted_when_it_is_as_old_as_it_may_become(place: Ar
 
     let kept = listen(&world, &world.owner.token, &kept, None).await;
     assert_eq!(kept.status, StatusCode::OK, "no days were asked for");
+    world.end().await;
+}
+
+pub async fn what_the_agents_vendor_recorded_is_had_with_its_key(place: Arc<Place>) {
+    let world = Scenario::on(&place)
+        .everyone(Converses)
+        .callee(9, [NoAnswer])
+        .with_vapi()
+        .start()
+        .await;
+    for (person, vendor, kind) in [(1, "elevenlabs", "audio/mpeg"), (2, "vapi", "audio/wav")] {
+        let settings = json!({"agentVendor": vendor, "retry": {"maxAttempts": 1}});
+        let campaign = world
+            .start_campaign(&list(person..person + 1), settings)
+            .await;
+        world.until_status(&campaign, "completed").await;
+        let call = world.calls(&campaign).await.remove(0);
+        let path = format!("/calls/{}/agent-recording", call["id"].as_str().unwrap());
+        let token = &world.owner.token;
+        let whole = until("the vendor's recording", async || {
+            let sound = fetch(&world, token, &path, None).await;
+            if sound.status == StatusCode::CONFLICT {
+                return None;
+            }
+            assert_eq!(sound.status, StatusCode::OK, "{vendor}");
+            Some(sound)
+        })
+        .await;
+        assert_eq!(whole.content_type.as_deref(), Some(kind));
+        let total = whole.bytes.len();
+        let part = fetch(&world, token, &path, Some("bytes=-100")).await;
+        let place = format!("bytes {}-{}/{total}", total - 100, total - 1);
+        assert_eq!(part.range, Some(place), "{vendor}");
+        assert_eq!(part.bytes, whole.bytes[total - 100..]);
+        let nobody = fetch(&world, "no token", &path, None).await;
+        assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+    }
+    let settings = json!({"retry": {"maxAttempts": 1}});
+    let campaign = world.start_campaign(&list(9..10), settings).await;
+    world.until_status(&campaign, "completed").await;
+    let call = world.calls(&campaign).await.remove(0);
+    let path = format!("/calls/{}/agent-recording", call["id"].as_str().unwrap());
+    world.owner.get(&path).await.refused(404, "notFound");
     world.end().await;
 }
