@@ -200,7 +200,8 @@ fn check_vendor(state: &ApiState, settings: &SettingsBody) -> ApiResult<()> {
     ))
 }
 
-fn checked_name(name: &str) -> ApiResult<String> {
+/// A campaign's name as it is kept.
+pub fn checked_name(name: &str) -> ApiResult<String> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME {
         return Err(ApiError::field(

@@ -11,6 +11,7 @@ mod calls;
 mod campaigns;
 mod conduct;
 mod contacts;
+mod copies;
 mod dashboard;
 mod emergency;
 mod erase;
@@ -142,6 +143,9 @@ fn resources() -> OpenApiRouter<ApiState> {
         .routes(routes!(campaigns::pause))
         .routes(routes!(campaigns::resume))
         .routes(routes!(campaigns::stop))
+        .routes(routes!(copies::duplicate))
+        .routes(routes!(copies::retry_failed))
+        .routes(routes!(copies::test_call))
         .routes(routes!(campaigns::progress))
         .routes(routes!(campaigns::stats))
         .routes(routes!(explain::diagnostics))

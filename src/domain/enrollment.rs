@@ -94,6 +94,21 @@ impl Enrollment {
         }
     }
 
+    /// Whether it came to its end without success, and might succeed another time: not by a rule, and not
+    /// because the number cannot be called.
+    pub fn was_missed(&self) -> bool {
+        match &self.state {
+            EnrollmentState::Finished {
+                outcome: Some(outcome),
+                by_rule: None,
+                ..
+            } => outcome.was_missed(),
+            EnrollmentState::Finished { .. }
+            | EnrollmentState::Waiting { .. }
+            | EnrollmentState::Open { .. } => false,
+        }
+    }
+
     /// Whether `attempt` is the one that is open.
     pub fn has_open(&self, attempt: AttemptId) -> bool {
         self.open_attempt().is_some_and(|open| open.id == attempt)

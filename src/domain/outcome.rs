@@ -92,6 +92,20 @@ impl Outcome {
         }
     }
 
+    /// Whether a later campaign may do better with the same person.
+    pub fn was_missed(&self) -> bool {
+        match self {
+            Self::Answered => false,
+            Self::Failed(fault) => fault.class != FaultClass::Number,
+            Self::Abandoned
+            | Self::AgentUnavailable
+            | Self::Busy
+            | Self::NoAnswer
+            | Self::Voicemail
+            | Self::Canceled => true,
+        }
+    }
+
     /// The outcome's name in the API, in events and in stores.
     pub fn name(&self) -> &'static str {
         match self {

@@ -28,6 +28,7 @@
 mod brakes;
 mod callers;
 mod commit;
+mod copies;
 pub mod decide;
 mod deployment;
 mod dispatch;
@@ -67,6 +68,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
+pub use copies::{TakenOver, TestCallee};
 pub use deployment::Adoption;
 pub use erase::{Erased, Whom};
 pub use explain::{Diagnosis, Explanation, Group};

@@ -4,6 +4,7 @@ mod access;
 mod callbacks;
 mod calls;
 mod control;
+mod copies;
 mod crash;
 mod deployment;
 mod diagnosis;
@@ -205,6 +206,9 @@ on_both_stores!(
     listen::a_hint_reaches_the_agent_of_either_vendor_and_is_kept,
     listen::an_operator_mutes_the_agent_and_takes_the_call_over,
     listen::an_agent_is_heard_again_when_the_carrier_does_not_take_the_call_over,
+    copies::a_copy_has_the_settings_and_on_request_the_people,
+    copies::those_whose_calls_came_to_nothing_are_called_by_a_campaign_of_their_own,
+    copies::a_test_call_says_what_the_campaign_would,
     access::without_a_good_token_every_route_says_unauthorized,
     access::a_viewer_sees_everything_and_changes_nothing,
     access::another_tenant_finds_nothing_of_this_one,
